@@ -4,3 +4,4 @@
 #include "clinux_sockets.h"
 #include "clinux_processes.h"
 #include "clinux_kvm.h"
+#include "clinux_memory.h"
