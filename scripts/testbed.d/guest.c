@@ -291,20 +291,26 @@ static void close_end(int *fd) {
     *fd = -1;
 }
 
+/* Fills the empty buffer: a port gives at most a page at a time, so it is asked until it has no more or the buffer is full. */
+static void fill(struct relay *relay) {
+    relay->start = relay->end = 0;
+    while (relay->source >= 0 && relay->passed < relay->limit && relay->end < sizeof relay->data) {
+        size_t most = sizeof relay->data - relay->end;
+        if (most > relay->limit - relay->passed) most = (size_t)(relay->limit - relay->passed);
+        ssize_t n = read(relay->source, relay->data + relay->end, most);
+        if (n > 0) {
+            relay->end += (size_t)n;
+            relay->passed += (uint64_t)n;
+            continue;
+        }
+        if (relay != &input && (n == 0 || errno != EAGAIN)) close_end(&relay->source);
+        return;
+    }
+}
+
 /* Moves what can be moved without blocking. A sink that is gone swallows the rest. */
 static void pump(struct relay *relay) {
-    if (relay->start == relay->end && relay->source >= 0 && relay->passed < relay->limit) {
-        size_t most = sizeof relay->data;
-        if (most > relay->limit - relay->passed) most = (size_t)(relay->limit - relay->passed);
-        ssize_t n = read(relay->source, relay->data, most);
-        relay->start = relay->end = 0;
-        if (n > 0) {
-            relay->end = (size_t)n;
-            relay->passed += (uint64_t)n;
-        } else if (relay != &input && (n == 0 || errno != EAGAIN)) {
-            close_end(&relay->source);
-        }
-    }
+    if (relay->start == relay->end) fill(relay);
     while (relay->start < relay->end) {
         if (relay->sink < 0) {
             relay->start = relay->end;
