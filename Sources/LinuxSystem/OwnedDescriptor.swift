@@ -149,3 +149,25 @@ public func writeFile(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o644, ex
         throw SystemError(error.errno, error.operation, path: path)
     }
 }
+
+extension OwnedDescriptor {
+    /// Up to `count` bytes from `offset` on; fewer at the end of the file.
+    public func bytes(at offset: Int64, count: Int) throws(SystemError) -> [UInt8] {
+        var result = [UInt8](repeating: 0, count: count)
+        var done = 0
+        let raw = rawValue
+        while done < count {
+            let position = done
+            let got = try retried("pread") {
+                unsafe result.withUnsafeMutableBytes { bytes in
+                    // SAFETY: `position` is below `count`, the buffer's size.
+                    guard let base = bytes.baseAddress else { return 0 }
+                    return unsafe clinux_pread(raw, base + position, count - position, offset + Int64(position))
+                }
+            }
+            if got == 0 { break }
+            done += got
+        }
+        return done == count ? result : Array(result[..<done])
+    }
+}
