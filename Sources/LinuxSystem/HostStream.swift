@@ -53,7 +53,7 @@ internal import Glibc
             let own: OwnedDescriptor?
             do throws(SystemError) {
                 own = try OwnedDescriptor(opening: "\(raw)", at: processDescriptors, flags: way | O_NONBLOCK | O_NOCTTY)
-            } catch where error.errno.rawValue == ENXIO && type == S_IFIFO {
+            } catch where error.errno == .noReader && type == S_IFIFO {
                 throw error
             } catch {
                 own = nil
@@ -160,4 +160,9 @@ public struct ThreadIdentity: Equatable, Sendable {
     private let value: UInt
     private init(_ value: UInt) { self.value = value }
     public static var current: ThreadIdentity { ThreadIdentity(clinux_current_thread()) }
+}
+
+extension Errno {
+    /// ENXIO: what opening a pipe without readers for non-blocking writing says.
+    public static let noReader = Errno(rawValue: ENXIO)
 }

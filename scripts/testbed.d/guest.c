@@ -124,31 +124,50 @@ static void make_directories(char *path) {
     mkdir(path, 0755);
 }
 
-static void load_modules(const char *names) {
+/* Runs a program of the machine's before the command; what it says is the reason if it fails. */
+static void run_helper(const char *purpose, char *const arguments[]) {
     int out[2];
     char message[1024] = "";
     if (pipe2(out, O_CLOEXEC)) fail("pipe: %s", strerror(errno));
     pid_t child = fork();
     if (child == 0) {
-        char *arguments[258] = {"modprobe", "-a"}, *copy = strdup(names);
-        int count = 2;
-        for (char *name = strtok(copy, " \t\n,"); name && count < 257; name = strtok(NULL, " \t\n,")) arguments[count++] = name;
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        dup2(out[1], 1);
         dup2(out[1], 2);
-        if (count > 2) {
-            setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
-            execvp("modprobe", arguments);
-            dprintf(2, "modprobe: %s (package kmod)", strerror(errno));
-        }
-        _exit(count > 2);
+        setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+        execvp(arguments[0], arguments);
+        dprintf(2, "%s: %s", arguments[0], strerror(errno));
+        _exit(127);
     }
     close(out[1]);
     size_t length = 0;
     ssize_t n;
-    while ((n = read(out[0], message + length, sizeof message - 1 - length)) > 0) length += (size_t)n;
+    while (length < sizeof message - 1 && (n = read(out[0], message + length, sizeof message - 1 - length)) > 0) length += (size_t)n;
     close(out[0]);
-    int status = 0;
+    int status = 1;
     waitpid(child, &status, 0);
-    if (status) fail("--modules: %s", message);
+    while (length && message[length - 1] == '\n') message[--length] = 0;
+    if (status) fail("%s: %s", purpose, message);
+}
+
+static void load_modules(char *names) {
+    char *arguments[258] = {"modprobe", "-a"};
+    int count = 2;
+    for (char *name = strtok(names, " \t\n,"); name && count < 257; name = strtok(NULL, " \t\n,")) arguments[count++] = name;
+    if (count > 2) run_helper("--modules", arguments);
+}
+
+/* A sparse file in a tmpfs, as a loop device: it takes memory as it fills, and gives it back when files are removed. */
+static void mount_ext4(char *path) {
+    static char script[] =
+        "set -e; mkdir -p \"$1\" /run/testbed/disks\n"
+        "mountpoint -q /run/testbed/disks || mount -t tmpfs -o size=90% disks /run/testbed/disks\n"
+        "disk=$(mktemp /run/testbed/disks/XXXXXX); truncate -s 16G \"$disk\"\n"
+        "mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -J size=16 \"$disk\"\n"
+        "mount -t ext4 -o loop,discard,noinit_itable \"$disk\" \"$1\"; rmdir \"$1/lost+found\"; chmod 1777 \"$1\"\n";
+    run_helper("--ext4", (char *[]){"sh", "-c", script, "sh", path, NULL});
 }
 
 static void mount_writable(char *path, int number) {
@@ -176,9 +195,10 @@ static struct plan receive_plan(void) {
     plan.environment = calloc(count + 1, sizeof(char *));
     char **argument = plan.arguments, **variable = plan.environment;
     int writable = 0;
-    for (char *record = records; record < records + header.length; record += strlen(record) + 1) {
-        char *text = record + 1;
-        switch (*record) {
+    for (char *record = records; record < records + header.length;) {
+        char *text = record + 1, kind = *record;
+        record += strlen(record) + 1;
+        switch (kind) {
         case SETUP_DIRECTORY: plan.directory = text; break;
         case SETUP_ARGUMENT: *argument++ = text; break;
         case SETUP_ENVIRONMENT: *variable++ = text; break;
@@ -187,13 +207,14 @@ static struct plan receive_plan(void) {
             if (mount("tmpfs", text, "tmpfs", 0, "size=90%,mode=1777")) fail("--tmpfs %s: %s", text, strerror(errno));
             break;
         case SETUP_WRITABLE: mount_writable(text, writable++); break;
+        case SETUP_EXT4: mount_ext4(text); break;
         case SETUP_MODULES: load_modules(text); break;
         case SETUP_TERMINAL:
             plan.terminal = true;
             sscanf(text, "%hu %hu", &plan.window.ws_row, &plan.window.ws_col);
             break;
         case SETUP_MERGED: plan.merged = true; break;
-        default: fail("unexpected record %d", *record);
+        default: fail("unexpected record %d", kind);
         }
     }
     return plan;
@@ -270,20 +291,26 @@ static void close_end(int *fd) {
     *fd = -1;
 }
 
+/* Fills the empty buffer: a port gives at most a page at a time, so it is asked until it has no more or the buffer is full. */
+static void fill(struct relay *relay) {
+    relay->start = relay->end = 0;
+    while (relay->source >= 0 && relay->passed < relay->limit && relay->end < sizeof relay->data) {
+        size_t most = sizeof relay->data - relay->end;
+        if (most > relay->limit - relay->passed) most = (size_t)(relay->limit - relay->passed);
+        ssize_t n = read(relay->source, relay->data + relay->end, most);
+        if (n > 0) {
+            relay->end += (size_t)n;
+            relay->passed += (uint64_t)n;
+            continue;
+        }
+        if (relay != &input && (n == 0 || errno != EAGAIN)) close_end(&relay->source);
+        return;
+    }
+}
+
 /* Moves what can be moved without blocking. A sink that is gone swallows the rest. */
 static void pump(struct relay *relay) {
-    if (relay->start == relay->end && relay->source >= 0 && relay->passed < relay->limit) {
-        size_t most = sizeof relay->data;
-        if (most > relay->limit - relay->passed) most = (size_t)(relay->limit - relay->passed);
-        ssize_t n = read(relay->source, relay->data, most);
-        relay->start = relay->end = 0;
-        if (n > 0) {
-            relay->end = (size_t)n;
-            relay->passed += (uint64_t)n;
-        } else if (relay != &input && (n == 0 || errno != EAGAIN)) {
-            close_end(&relay->source);
-        }
-    }
+    if (relay->start == relay->end) fill(relay);
     while (relay->start < relay->end) {
         if (relay->sink < 0) {
             relay->start = relay->end;

@@ -399,12 +399,12 @@ static void serve(const sigset_t *usual) {
 int main(int argc, char **argv) {
     clock_gettime(CLOCK_MONOTONIC, &begun);
     int option;
-    while ((option = getopt(argc, argv, "+t:vD:E:T:W:M:q:")) != -1) {
+    while ((option = getopt(argc, argv, "+t:vD:E:T:F:W:M:q:")) != -1) {
         switch (option) {
         case 't': timeout_seconds = atol(optarg); break;
         case 'v': verbose = true; break;
         case 'q': qemu_argument(optarg); break;
-        case 'D': case 'E': case 'T': case 'W': case 'M': record((char)option, optarg); break;
+        case 'D': case 'E': case 'T': case 'F': case 'W': case 'M': record((char)option, optarg); break;
         default: return STATUS_TESTBED;
         }
     }

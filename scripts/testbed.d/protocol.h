@@ -24,6 +24,7 @@ enum setup_record {
     SETUP_ARGUMENT = 'A',
     SETUP_ENVIRONMENT = 'E',
     SETUP_TMPFS = 'T',     /* mount a tmpfs there */
+    SETUP_EXT4 = 'F',      /* mount an empty ext4 there */
     SETUP_WRITABLE = 'W',  /* mount the 9p export "w0", "w1" … there, in this order */
     SETUP_MODULES = 'M',   /* names for modprobe, separated by spaces */
     SETUP_TERMINAL = 'P',  /* "ROWS COLUMNS": standard streams are one terminal */
