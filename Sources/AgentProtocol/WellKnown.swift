@@ -1,0 +1,16 @@
+/// Names that the runtime, the VMM and the guest must agree on.
+public enum WellKnown {
+    /// The host's vsock port that the agent's control connection goes to.
+    public static let controlPort: UInt32 = 1024
+    /// The first of the host's vsock ports that standard streams use.
+    public static let firstStreamPort: UInt32 = 0x1_0000
+    /// The virtio-fs tag of the file system that holds the container's rootfs and volumes.
+    public static let shareTag = "nacelle"
+    /// Where the guest mounts it. `rootfs` beneath it is the bundle's rootfs; `volume-N` the N-th bind mount's source.
+    public static let shareMountPoint = "/run/nacelle/share"
+    public static let rootfsShare = "rootfs"
+    /// The name in the share of the N-th bind mount.
+    public static func volumeShare(_ index: Int) -> String { "volume-\(index)" }
+    /// nacelle-init, in the guest's root image.
+    public static let guestInitPath = "/sbin/nacelle-init"
+}
