@@ -82,7 +82,7 @@ let package = Package(
         tests(of: "GuestRAM"),
         tests(of: "Virtio", ["GuestRAM"]),
         tests(of: "VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem"]),
-        tests(of: "MachineBoot", ["GuestRAM"]),
+        tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
         tests(of: "ContainerRuntime", ["OCISpec", "JSONText", "LinuxSystem", "AgentProtocol"]),
     ]

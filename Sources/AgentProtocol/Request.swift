@@ -1,4 +1,7 @@
-/// A process of the container, as both hops name it. The container's own process is `.container`; exec'd ones are numbered by the VMM.
+/// A process of the container. The container's own is `.container` (0).
+///
+/// Between VMM and agent the VMM numbers the others. Between runtime and VMM a number is the requester's choice in its `exec`
+/// and means that process on the same connection only.
 public struct ProcessIdentifier: RawRepresentable, Hashable, Sendable {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }

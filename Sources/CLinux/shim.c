@@ -3,5 +3,6 @@
 #include "clinux_events.h"
 #include "clinux_sockets.h"
 #include "clinux_processes.h"
+#include "clinux_jail.h"
 #include "clinux_kvm.h"
 #include "clinux_memory.h"

@@ -25,6 +25,12 @@ public struct KernelImage: Sendable {
         static let loadable: UInt32 = 1
     }
 
+    init(path: String, entry: UInt64, segments: [Segment]) {
+        self.path = path
+        self.entry = entry
+        self.segments = segments
+    }
+
     /// Reads and checks the headers. Nothing in the file is believed before it is checked.
     public init(path: String, file: borrowing OwnedDescriptor) throws(BootError) {
         self.path = path

@@ -1,0 +1,62 @@
+# Nacelle. `make demo` runs a container in a microVM; `make test` runs all tests. Both install what they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+JOBS ?= 2
+STAGE := .build/nacelle
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: dependencies
+dependencies:
+	@scripts/install-dependencies build kernel testbed test
+
+.PHONY: kernel
+kernel: dependencies ## build the guest kernel (cached by the hash of its inputs)
+	@mkdir -p $(STAGE)/guest
+	@ln -sf "$$(kernel-config/build)" $(STAGE)/guest/vmlinux
+
+.PHONY: guest
+guest: dependencies ## build the guest's root image
+	@mkdir -p $(STAGE)/guest
+	@scripts/build-guest-image $(STAGE)/guest/root.erofs
+
+.PHONY: build
+build: dependencies ## build the host's programs
+	@mkdir -p $(STAGE)
+	@for program in nacelle-oci nacelle-vmm nacelle-init; do swift build -c release -j $(JOBS) --product $$program; done
+	@for program in nacelle-oci nacelle-vmm nacelle-init; do \
+	  strip -o $(STAGE)/$$program.new .build/release/$$program && mv $(STAGE)/$$program.new $(STAGE)/$$program; done
+
+.PHONY: all
+all: kernel build guest ## everything that a machine needs, in .build/nacelle
+
+.PHONY: demo
+demo: all ## run busybox in a microVM and show what it saw
+	@scripts/demo $(STAGE)
+
+.PHONY: test
+test: all ## run all tests
+	@scripts/test $(STAGE)
+
+.PHONY: bench
+bench: all ## measure a start, phase by phase, beside runc and QEMU
+	@scripts/bench $(STAGE)
+
+.PHONY: check
+check: ## check imports, bans and scripts
+	@scripts/check
+
+PREFIX ?= /usr/local
+.PHONY: install
+install: all ## install below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/nacelle/guest
+	install -m 755 $(STAGE)/nacelle-oci $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(STAGE)/nacelle-vmm $(STAGE)/nacelle-init $(DESTDIR)$(PREFIX)/libexec/nacelle/
+	install -m 644 $(STAGE)/guest/vmlinux $(STAGE)/guest/root.erofs $(DESTDIR)$(PREFIX)/libexec/nacelle/guest/
+
+.PHONY: clean
+clean: ## remove what was built here (the cache of kernels stays)
+	rm -rf .build guest-agent/.build

@@ -1,0 +1,86 @@
+internal import CLinux
+internal import Glibc
+
+/// What the first process of a machine does with its kernel.
+public enum GuestSystem {
+    /// The flags of mount(2) that the guest's own mounts use.
+    public struct MountFlags: OptionSet, Sendable {
+        public let rawValue: UInt
+        public init(rawValue: UInt) { self.rawValue = rawValue }
+        /// MS_NOSUID
+        public static let noSetUserID = MountFlags(rawValue: 2)
+        /// MS_NODEV
+        public static let noDevices = MountFlags(rawValue: 4)
+        /// MS_NOEXEC
+        public static let noExecute = MountFlags(rawValue: 8)
+    }
+
+    /// Mounts a file system by mount(2).
+    public static func mount(_ type: String, source: String? = nil, at target: String, _ flags: MountFlags = [], options: String = "") throws(SystemError) {
+        try checked(
+            unsafe clinux_guest_mount(source ?? type, target, type, flags.rawValue, options), "mount", path: target)
+    }
+
+    /// Makes a directory; one that exists already is fine.
+    public static func makeDirectory(_ path: String, mode: UInt32 = 0o755) throws(SystemError) {
+        let result = unsafe clinux_mkdirat(AT_FDCWD, path, mode)
+        if result == -Int(EEXIST) { return }
+        try checked(result, "mkdir", path: path)
+    }
+
+    /// Sets IFF_UP on a network interface.
+    public static func bringUp(interface name: String) throws(SystemError) {
+        try checked(unsafe clinux_guest_interface_up(name), "SIOCSIFFLAGS", path: name)
+    }
+
+    public static func setHostName(_ name: String) throws(SystemError) {
+        try checked(unsafe clinux_guest_sethostname(name, name.utf8.count), "sethostname", path: name)
+    }
+
+    /// The kernel's release, as `uname -r` prints it.
+    public static func kernelRelease() throws(SystemError) -> String {
+        var buffer = [CChar](repeating: 0, count: 65)
+        let length = try checked(unsafe clinux_guest_release(&buffer, buffer.count), "uname")
+        return String(decoding: buffer[..<length].lazy.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// A resource of setrlimit(2).
+    public enum Limit: Int32, Sendable {
+        /// RLIMIT_NPROC
+        case processes = 6
+        /// RLIMIT_NOFILE
+        case openFiles = 7
+    }
+
+    /// Sets both limits of a resource; `UInt64.max` is no limit.
+    public static func setLimit(_ resource: Limit, soft: UInt64, hard: UInt64) throws(SystemError) {
+        try checked(clinux_setrlimit(resource.rawValue, soft, hard), "setrlimit")
+    }
+
+    /// Writes dirty pages back and restarts the machine, which its VMM takes as its end. Returns only if the kernel refuses.
+    ///
+    /// A restart and not a power-off: without ACPI nothing would tell the VMM of a power-off.
+    public static func endMachine() throws(SystemError) {
+        _ = clinux_guest_sync()
+        try checked(clinux_guest_reboot(Int32(bitPattern: UInt32(RB_AUTOBOOT))), "reboot")
+    }
+
+    /// Sends a signal to one process (kill(2)).
+    public static func signal(_ pid: Int32, _ number: Int32) throws(SystemError) {
+        try checked(clinux_kill(pid, number), "kill", path: "\(pid)")
+    }
+
+    /// From now on a write to a closed pipe fails with EPIPE. Programs that are executed inherit it unless it is set back.
+    public static func ignoreBrokenPipes() throws(SystemError) {
+        try checked(clinux_ignore_signal(SIGPIPE), "signal")
+    }
+
+    /// Makes descriptors 0 to 2 exist, so that nothing opened later becomes somebody's standard stream by accident.
+    public static func reserveStandardDescriptors() throws(SystemError) {
+        for number: Int32 in 0...2 where clinux_fcntl(number, F_GETFD, 0) < 0 {
+            // The lowest free number is `number`, for those below it are taken.
+            let null = try OwnedDescriptor(opening: "/dev/null", flags: O_RDWR)
+            _ = null.release()
+        }
+    }
+}

@@ -1,0 +1,66 @@
+internal import CCapability
+internal import CLinux
+internal import Glibc
+public import LinuxSystem
+
+/// Locks this process in before the first guest instruction: whoever breaks out of the guest finds an empty file system, no
+/// privileges but those of a file server, and the few system calls of the thread that was taken over.
+public enum Jail {
+    /// Detaches a share from the host's file tree: a private clone of the tree below the descriptor, of which even `..` leads
+    /// nowhere, without set-uid programs and devices, and read-only if asked for.
+    ///
+    /// Without CAP_SYS_ADMIN the descriptor comes back as it is; its server then confines itself.
+    public static func detach(_ share: consuming OwnedDescriptor, readOnly: Bool) throws(SystemError) -> OwnedDescriptor {
+        let result = clinux_clone_tree(share.rawValue)
+        if result == -Int(EPERM) { return share }
+        let clone = OwnedDescriptor(owning: Int32(try checked(result, "open_tree")))
+        let attributes = UInt64(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) | (readOnly ? UInt64(MOUNT_ATTR_RDONLY) : 0)
+        try checked(clinux_restrict_tree(clone.rawValue, attributes), "mount_setattr")
+        return clone
+    }
+
+    /// Leaves the host's mount, IPC and UTS namespaces for empty ones. Needs CAP_SYS_ADMIN; false without.
+    public static func leaveFileSystem() throws(SystemError) -> Bool {
+        let result = clinux_unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
+        if result == -Int(EPERM) { return false }
+        try checked(result, "unshare")
+        // Nothing that happens here may reach the host, and the other way round.
+        unsafe try checked(clinux_mount_flags(nil, "/", nil, UInt(MS_REC | MS_PRIVATE), nil), "mount", path: "/")
+        // Any directory that always exists serves as the place of the empty root.
+        unsafe try checked(clinux_mount_flags("none", "/proc", "tmpfs", UInt(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC), "size=4k,mode=0555"), "mount", path: "tmpfs")
+        unsafe try checked(clinux_chdir("/proc"), "chdir", path: "/proc")
+        unsafe try checked(clinux_pivot_root(".", "."), "pivot_root")
+        unsafe try checked(clinux_umount(".", Int32(MNT_DETACH)), "umount2")
+        unsafe try checked(clinux_chdir("/"), "chdir", path: "/")
+        return true
+    }
+
+    /// What a file server needs so that files get the owners and modes that the guest asks for.
+    static let keptCapabilities: [Int32] = [
+        CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP,
+        // trusted.* attributes (overlayfs in a guest) and user-namespace quirks are not worth CAP_SYS_ADMIN.
+    ]
+
+    /// Drops all capabilities but the file server's (or all, when nothing is served) and forbids to gain any.
+    public static func dropPrivileges(servesFiles: Bool) throws(SystemError) {
+        for capability in 0..<Int32(64) where !(servesFiles && keptCapabilities.contains(capability)) {
+            // EINVAL: beyond the last one that this kernel knows.
+            if clinux_prctl(PR_CAPBSET_DROP, UInt(capability), 0, 0, 0) == -Int(EINVAL) { break }
+        }
+        guard let none = unsafe cap_init() else { throw SystemError(.noMemory, "cap_init") }
+        defer { unsafe cap_free(UnsafeMutableRawPointer(none)) }
+        guard let current = unsafe cap_get_proc() else { throw SystemError(.invalidArgument, "cap_get_proc") }
+        defer { unsafe cap_free(UnsafeMutableRawPointer(current)) }
+        for capability in keptCapabilities where servesFiles {
+            var value = CAP_CLEAR
+            unsafe cap_get_flag(current, capability, CAP_PERMITTED, &value)
+            guard value == CAP_SET else { continue }
+            var one = capability
+            for kind in [CAP_PERMITTED, CAP_EFFECTIVE] { unsafe cap_set_flag(none, kind, 1, &one, CAP_SET) }
+        }
+        if unsafe cap_set_proc(none) < 0 { throw SystemError(Errno(rawValue: errno), "cap_set_proc") }
+        try checked(clinux_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+        // Not dumpable: another process of the same user cannot attach to this one.
+        try checked(clinux_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+    }
+}

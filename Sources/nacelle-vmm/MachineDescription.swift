@@ -1,0 +1,66 @@
+import LinuxSystem
+import MachineMonitor
+
+/// What `nacelle-vmm` is to build, as the runtime writes it to descriptor 4: lines of `key=value`.
+struct MachineDescription {
+    /// A directory or file that the guest may see.
+    struct Share {
+        var name: String
+        var descriptor: Int32
+        var isReadOnly: Bool
+    }
+
+    struct Invalid: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    var id = ""
+    var kernel = ""
+    var image = ""
+    var memoryMiB: UInt64 = 0
+    var vcpus = 1
+    var commandLine = ""
+    var console: String?
+    /// Seconds until the agent must have answered.
+    var bootTimeout: Int64 = 60
+    /// A file for time stamps of the start's phases.
+    var trace: String?
+    var shares: [Share] = []
+
+    init(_ text: String) throws(Invalid) {
+        for line in text.split(separator: "\n") {
+            guard let equals = line.firstIndex(of: "=") else { throw Invalid(description: "machine description: a line without `=`: \(line)") }
+            let key = line[..<equals]
+            let value = String(line[line.index(after: equals)...])
+            func number<N: FixedWidthInteger>(_ range: ClosedRange<N>) throws(Invalid) -> N {
+                guard let number = N(value), range.contains(number) else {
+                    throw Invalid(description: "machine description: \(key)=\(value) is not a number from \(range.lowerBound) to \(range.upperBound)")
+                }
+                return number
+            }
+            switch key {
+            case "id": id = value
+            case "kernel": kernel = value
+            case "image": image = value
+            case "memory": memoryMiB = try number(16...(1 << 24))
+            case "vcpus": vcpus = try number(1...MachineConfiguration.maximumVCPUs)
+            case "cmdline": commandLine = value
+            case "console": console = value.isEmpty ? nil : value
+            case "boot_timeout": bootTimeout = try number(1...86400)
+            case "trace": trace = value.isEmpty ? nil : value
+            case _ where key.hasPrefix("share."): shares.append(try Self.share(value))
+            default: throw Invalid(description: "machine description: unknown key `\(key)`: runtime and VMM must come from one build")
+            }
+        }
+        guard !kernel.isEmpty, !image.isEmpty, memoryMiB > 0 else { throw Invalid(description: "machine description: kernel, image and memory are needed") }
+    }
+
+    /// `NAME:DESCRIPTOR:ro|rw`
+    private static func share(_ text: String) throws(Invalid) -> Share {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 3, !parts[0].isEmpty, let descriptor = Int32(parts[1]), descriptor > 5, parts[2] == "ro" || parts[2] == "rw" else {
+            throw Invalid(description: "machine description: malformed share `\(text)`")
+        }
+        return Share(name: String(parts[0]), descriptor: descriptor, isReadOnly: parts[2] == "ro")
+    }
+}

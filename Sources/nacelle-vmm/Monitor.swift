@@ -1,0 +1,111 @@
+import AgentProtocol
+import Glibc
+import LinuxSystem
+import MachineMonitor
+import VirtioDevices
+
+/// This process: one machine, its container's session and the control socket, on one event loop.
+final class Monitor {
+    private let loop: EventLoop
+    private let machine: Machine
+    private let session: Session
+    private let control: OwnedDescriptor
+    private let log: Log
+    private let signals: SignalDescriptor
+    private let bootTimer: TimerDescriptor
+    private let bootTimeout: Int64
+    private var clients: [ObjectIdentifier: ControlClient] = [:]
+
+    /// Signals to this process that are passed on to the container's.
+    private static let passedSignals: [Int32] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGTSTP, SIGALRM]
+
+    init(_ description: MachineDescription, control: consuming OwnedDescriptor, log: Log) throws {
+        signal(SIGPIPE, SIG_IGN)
+        try blockSignals(Self.passedSignals + [SIGWINCH])
+        self.log = log
+        self.control = control
+        bootTimeout = description.bootTimeout
+        loop = try EventLoop()
+        signals = try SignalDescriptor(Self.passedSignals + [SIGWINCH])
+        bootTimer = try TimerDescriptor()
+        let trace = Trace(try description.trace.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)) })
+        trace.mark("vmm starts")
+
+        let console = try description.console.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, mode: 0o600)) }
+        machine = try Machine(
+            MachineConfiguration(
+                memory: description.memoryMiB << 20, vcpus: description.vcpus, kernelPath: description.kernel, imagePath: description.image,
+                extraCommandLine: description.commandLine, hasConsole: console != nil),
+            loop: loop)
+        // /proc is gone after the jail; descriptors are reopened through this.
+        let processDescriptors = SharedDescriptor(try OwnedDescriptor(opening: "/proc/self/fd", flags: O_RDONLY | O_DIRECTORY))
+        let vsock = VsockDevice(guestContext: 3)
+        let streams = StreamPorts(vsock, loop: loop, processDescriptors: processDescriptors)
+        session = Session(streams: streams, log: log, trace: trace) { status in exitProcess(as: status) }
+        try Self.attach(description, to: machine, vsock: vsock, console: console)
+        try machine.load()
+        trace.mark("machine built")
+        vsock.listen(port: WellKnown.controlPort, once: true) { [session] connection in session.connected(AgentLink(connection)) }
+    }
+
+    private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?) throws {
+        try machine.attach(PersistentMemoryDevice(start: machine.image.base.rawValue, size: UInt64(machine.image.count)))
+        try machine.attach(vsock)
+        if !description.shares.isEmpty {
+            let shares = description.shares.map {
+                FileSystemDevice.Share(name: $0.name, descriptor: OwnedDescriptor(owning: $0.descriptor), readOnly: $0.isReadOnly)
+            }
+            try machine.attach(try FileSystemDevice(tag: WellKnown.shareTag, shares: shares))
+        }
+        try machine.attach(EntropyDevice())
+        if let console {
+            try machine.attach(ConsoleDevice(output: console))
+            machine.setDebugOutput(console)
+        }
+    }
+
+    /// Serves until the container ends; the process exits from within.
+    func run() throws -> Never {
+        try loop.add(control.rawValue, .readable) { [unowned self] _ in accept() }
+        try loop.add(machine.ended.descriptor.rawValue, .readable) { [unowned self] _ in
+            machine.ended.drain()
+            session.fail(machine.result.map { "\($0)" } ?? "the machine has stopped")
+        }
+        try loop.add(signals.descriptor.rawValue, .readable) { [unowned self] _ in receiveSignals() }
+        try loop.add(bootTimer.descriptor.rawValue, .readable) { [unowned self] _ in
+            bootTimer.drain()
+            if session.phase == .booting {
+                session.fail("the guest has not booted within \(bootTimeout) s: look at its console (annotation dev.nacelle.console), or raise dev.nacelle.boot_timeout")
+            }
+        }
+        try bootTimer.set(nanoseconds: bootTimeout * 1_000_000_000)
+        try machine.start(prepareThread: {})
+        try loop.run()
+        exit(1)
+    }
+
+    private func accept() {
+        do throws(SystemError) {
+            let client = try ControlClient(
+                try control.accept(), loop: loop,
+                onRequest: { [unowned self] client, number, request in session.handle(client, number, request) },
+                onClose: { [unowned self] client in
+                    session.closed(client)
+                    clients[ObjectIdentifier(client)] = nil
+                })
+            clients[ObjectIdentifier(client)] = client
+        } catch {
+            log.warning("control socket: \(error)")
+        }
+    }
+
+    private func receiveSignals() {
+        while let number = signals.next() {
+            if number == SIGWINCH {
+                if let size = session.terminalSize() { session.resizeTerminal(size) }
+            } else {
+                session.passOn(signal: number)
+            }
+        }
+    }
+}
