@@ -215,8 +215,9 @@ final class VsockGuest {
     }
 
     /// Asks for a connection; the answer is in the stream after `settle`.
-    func connect(guestPort: UInt32, hostPort: UInt32) -> GuestStream {
+    func connect(guestPort: UInt32, hostPort: UInt32, reads: Bool = true) -> GuestStream {
         let stream = GuestStream(self, guestPort: guestPort, hostPort: hostPort)
+        stream.reads = reads
         streams[VsockGuest.key(guestPort, hostPort)] = stream
         transmit(stream.header(.request))
         settle()
