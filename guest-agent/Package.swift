@@ -19,10 +19,12 @@ let package = Package(
     products: [.executable(name: "nacelle-agent", targets: ["nacelle-agent"])],
     dependencies: [.package(name: "nacelle", path: "..")],
     targets: [
+        // What must happen before Swift's runtime starts.
+        .target(name: "CAgentStart"),
         // Everything that can be tested without a guest.
         .target(name: "AgentCore", dependencies: [libraries], swiftSettings: strict),
         .executableTarget(
-            name: "nacelle-agent", dependencies: ["AgentCore", libraries], swiftSettings: strict,
+            name: "nacelle-agent", dependencies: ["AgentCore", "CAgentStart", libraries], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
         .testTarget(name: "AgentCoreTests", dependencies: ["AgentCore", libraries], swiftSettings: strict),
     ]

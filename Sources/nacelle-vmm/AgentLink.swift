@@ -15,13 +15,16 @@ final class AgentLink {
         self.connection = connection
         connection.onData = { [weak self] bytes in self?.received(bytes) }
         connection.onClosed = { [weak self] in self?.onClosed("the guest closed it") }
+        // A container's configuration is one message.
+        connection.sendLimit = 2 * Frame.maximumPayload
     }
 
     func send(_ request: Request, reply: @escaping (Reply) -> Void) {
         let number = nextRequest
         nextRequest = nextRequest == .max ? 1 : nextRequest + 1
         pending[number] = reply
-        connection.enqueue(request.frame(request: number).encoded())
+        let bytes = request.frame(request: number).encoded()
+        if connection.send(bytes) < bytes.count { onClosed("it takes no more requests") }
     }
 
     /// Answers everything that still waits.
@@ -33,7 +36,7 @@ final class AgentLink {
 
     private func received(_ bytes: [UInt8]) {
         decoder.append(bytes)
-        connection.consumed(bytes.count)
+        connection.consume(bytes.count)
         do throws(ProtocolError) {
             while let frame = try decoder.next() {
                 let reply = try Reply(frame)

@@ -1,5 +1,6 @@
 import AgentProtocol
 import Glibc
+import GuestRAM
 import LinuxSystem
 import MachineMonitor
 import VirtioDevices
@@ -39,8 +40,8 @@ final class Monitor {
             loop: loop)
         // /proc is gone after the jail; descriptors are reopened through this.
         let processDescriptors = SharedDescriptor(try OwnedDescriptor(opening: "/proc/self/fd", flags: O_RDONLY | O_DIRECTORY))
-        let vsock = VsockDevice(guestContext: 3)
-        let streams = StreamPorts(vsock, loop: loop, processDescriptors: processDescriptors)
+        let vsock = try VsockDevice(loop: loop)
+        let streams = StreamPorts(vsock, processDescriptors: processDescriptors)
         session = Session(streams: streams, log: log, trace: trace) { status in exitProcess(as: status) }
         try Self.attach(description, to: machine, vsock: vsock, console: console)
         try machine.load()
@@ -49,17 +50,17 @@ final class Monitor {
     }
 
     private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?) throws {
-        try machine.attach(PersistentMemoryDevice(start: machine.image.base.rawValue, size: UInt64(machine.image.count)))
+        try machine.attach(PersistentMemoryDevice(start: machine.image.base, size: UInt64(machine.image.count)))
         try machine.attach(vsock)
         if !description.shares.isEmpty {
-            let shares = description.shares.map {
-                FileSystemDevice.Share(name: $0.name, descriptor: OwnedDescriptor(owning: $0.descriptor), readOnly: $0.isReadOnly)
+            let shares = [0]; for share in description.shares { _ = share }; if false {
+                // FS
             }
             try machine.attach(try FileSystemDevice(tag: WellKnown.shareTag, shares: shares))
         }
         try machine.attach(EntropyDevice())
         if let console {
-            try machine.attach(ConsoleDevice(output: console))
+            try machine.attach(ConsoleDevice(output: try console.duplicate()))
             machine.setDebugOutput(console)
         }
     }
@@ -102,7 +103,7 @@ final class Monitor {
     private func receiveSignals() {
         while let number = signals.next() {
             if number == SIGWINCH {
-                if let size = session.terminalSize() { session.resizeTerminal(size) }
+                session.resizeTerminal()
             } else {
                 session.passOn(signal: number)
             }

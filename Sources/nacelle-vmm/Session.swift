@@ -91,8 +91,13 @@ final class Session {
             return refuse(client, number, "the request came without its descriptors", .other)
         }
         creator = (client, number)
-        let set = streams.open(wanted, descriptors)
+        let set: StreamSet
+        do throws(SystemError) {
+            set = try streams.open(wanted, descriptors)
+        } catch { return refuse(client, number, "standard streams: \(error)", .other) }
         processes[.container] = Process(relays: set)
+        // Changes of its size then reach this process as SIGWINCH. Not a session's leader: no such changes, no harm.
+        if wanted.terminal { try? TerminalDevice.makeControlling(descriptors[0].rawValue) }
         let begin = { [unowned self] in
             trace.mark("container requested")
             agent?.send(.create(plan: plan, streams: set.ports)) { [unowned self] reply in
@@ -119,7 +124,10 @@ final class Session {
         let process = ProcessIdentifier(rawValue: nextProcess)
         nextProcess &+= 1
         if nextProcess == 0 { nextProcess = 1 }
-        let set = streams.open(wanted, descriptors)
+        let set: StreamSet
+        do throws(SystemError) {
+            set = try streams.open(wanted, descriptors)
+        } catch { return refuse(client, number, "standard streams: \(error)", .other) }
         client.processes[name] = process
         processes[process] = Process(relays: set)
         agent.send(.exec(process: process, plan: plan, streams: set.ports)) { [unowned self] reply in
@@ -179,9 +187,9 @@ final class Session {
         }
     }
 
-    /// The terminal of the container's process changed its size.
-    func resizeTerminal(_ size: TerminalSize) {
-        guard phase == .created || phase == .running else { return }
+    /// The terminal of the container's process may have changed its size.
+    func resizeTerminal() {
+        guard phase == .created || phase == .running, let size = processes[.container]?.relays.terminalSize() else { return }
         agent?.send(.resize(process: .container, size: size)) { _ in }
     }
 

@@ -50,6 +50,9 @@ public final class StreamRelay {
     private var hasHungUp = false
     private var pending = ByteQueue()
 
+    /// Called whenever everything that the guest has sent so far is in the host's hands.
+    public var onDrained: (() -> Void)?
+
     /// True when all that the guest has sent so far is in the host's hands, or the host does not want it.
     public var isDrained: Bool { pending.isEmpty }
     /// True when nothing will be carried any more.
@@ -157,6 +160,7 @@ public final class StreamRelay {
         guard !isFinished, !isDeferred else { return }
         var turns = Limits.turns
         while turns > 0 && ((isWriting && !pending.isEmpty && mayWrite && writeSome()) || (isReading && mayRead && readSome())) { turns -= 1 }
+        if pending.isEmpty { onDrained?() }
         if isWriting && hasHungUp && !isReading { return hostIsGone() }
         if isWriting && guestHasEnded && pending.isEmpty { isWriting = false }
         if !isReading && !isWriting { return finish() }
@@ -250,7 +254,9 @@ public final class StreamRelay {
             self.connection = nil
         }
         let last = onFinished
-        onFinished = nil
+        let drained = onDrained
+        (onFinished, onDrained) = (nil, nil)
+        drained?()
         last?()
     }
 }

@@ -15,7 +15,7 @@ public enum GuestSetup {
 
     /// The rest. The agent does this after it has said that it is there, so that the host prepares its request meanwhile.
     public static func prepare() throws(SystemError) {
-        try GuestSystem.mount("proc", at: "/proc", [.noSetUserID, .noDevices, .noExecute])
+        // /proc is there already: CAgentStart.
         try GuestSystem.mount("sysfs", at: "/sys", [.noSetUserID, .noDevices, .noExecute])
         try GuestSystem.mount("tmpfs", at: "/run", [.noSetUserID, .noDevices], options: "mode=0755")
         try GuestSystem.mount("tmpfs", at: "/tmp", [.noSetUserID, .noDevices], options: "mode=1777")
