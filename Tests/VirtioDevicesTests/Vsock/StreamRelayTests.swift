@@ -267,10 +267,7 @@ private let nowhere = "/proc/self/ns"
         #expect(unsafe ptsname_r(master.rawValue, &name, 64) == 0)
         let path = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let slave = try OwnedDescriptor(opening: path, flags: O_RDWR | O_NOCTTY)
-        var settings = termios()
-        #expect(unsafe tcgetattr(slave.rawValue, &settings) == 0)
-        unsafe cfmakeraw(&settings)
-        #expect(unsafe tcsetattr(slave.rawValue, TCSANOW, &settings) == 0)
+        try TerminalDevice.makeRaw(slave.rawValue)
         return (SharedDescriptor(master), SharedDescriptor(slave))
     }
 
