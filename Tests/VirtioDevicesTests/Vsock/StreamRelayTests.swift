@@ -181,6 +181,21 @@ private let nowhere = "/proc/self/ns"
         #expect(bench.finished.count == 1)
     }
 
+    /// containerd opens its named pipes for reading and writing, so that they never end.
+    @Test func aPipeOpenedBothWaysHasNoEnd() throws {
+        let path = "/tmp/nacelle-relay-\(getpid()).fifo"
+        #expect(unsafe mkfifo(path, 0o600) == 0)
+        defer { unsafe unlink(path) }
+        let bench = try Bench(try OwnedDescriptor(opening: path, flags: O_RDWR), .toGuest)
+        for byte in 1...3 as ClosedRange<UInt8> {
+            let writer = try OwnedDescriptor(opening: path, flags: O_WRONLY | O_NONBLOCK)
+            try writer.writeAll([byte])
+            try writer.close()
+            bench.guest.settle()
+        }
+        #expect(bench.stream.received == [1, 2, 3] && bench.stream.shutdown.isEmpty)
+    }
+
     @Test func aGuestThatWantsNoMoreInput() throws {
         let pipe = try Pipe()
         let bench = try Bench(try pipe.readEnd.duplicate(), .toGuest)
