@@ -20,10 +20,10 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func program(_ name: String, _ dependencies: [Target.Dependency], libraries: [String] = []) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies,
-        swiftSettings: strict, linkerSettings: staticExecutable)
+        swiftSettings: strict, linkerSettings: staticExecutable + libraries.map { .linkedLibrary($0) })
 }
 
 func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -70,7 +70,9 @@ let package = Package(
         // The runtime.
         library("ContainerRuntime", ["ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM"]),
         program("nacelle-oci", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem", "KVM",
-            .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
+            libraries: ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"]),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
