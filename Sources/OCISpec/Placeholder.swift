@@ -1,1 +1,3 @@
-// Placeholder until the module's first file lands.
+// Until the specification's types land.
+public struct RuntimeSpec: Sendable { public init() {} }
+public struct ProcessSpec: Sendable { public init() {} }
