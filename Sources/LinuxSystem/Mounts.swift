@@ -255,3 +255,15 @@ extension OwnedDescriptor {
         }
     }
 }
+
+/// Makes a directory; one that exists already is fine.
+public func makeDirectory(_ path: String, mode: UInt32 = 0o755) throws(SystemError) {
+    let result = unsafe clinux_mkdirat(AT_FDCWD, path, mode)
+    if result == -Int(EEXIST) { return }
+    try checked(result, "mkdir", path: path)
+}
+
+/// Removes an empty directory.
+public func removeDirectory(_ path: String) throws(SystemError) {
+    try checked(unsafe clinux_rmdir(path), "rmdir", path: path)
+}
