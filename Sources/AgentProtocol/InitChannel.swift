@@ -18,11 +18,16 @@ public enum InitChannelError: Error, Equatable, Sendable, CustomStringConvertibl
 
 /// One end of the handshake's socket: whole messages, sent and received by blocking.
 public final class InitChannel {
-    public let socket: SharedDescriptor
+    public private(set) var socket: SharedDescriptor
     private var decoder = FrameDecoder()
     private var received: [SharedDescriptor] = []
 
     public init(_ socket: SharedDescriptor) { self.socket = socket }
+
+    /// Moves the socket to a descriptor of at least `minimum`, close-on-exec, so that lower numbers become free.
+    public func moveSocket(above minimum: Int32) throws(SystemError) {
+        socket = SharedDescriptor(try OwnedDescriptor(duplicating: socket.rawValue, above: minimum))
+    }
 
     /// Sends a message. Descriptors travel with its first byte.
     public func send(_ message: InitMessage, descriptors: [SharedDescriptor] = []) throws(InitChannelError) {

@@ -1,4 +1,4 @@
-public import AgentProtocol
+internal import AgentProtocol
 internal import LinuxSystem
 
 /// Why a step failed; what the user reads.

@@ -109,7 +109,7 @@ public final class ControlGroup {
     }
 
     /// linux.resources.memory.checkBeforeUpdate: a limit below the usage is refused instead of making the kernel reclaim and kill.
-    private func checkUsage(_ memory: MemorySpec?, file: String) throws(ControlGroupError) {
+    private func checkUsage(_ memory: ResourcesSpec.MemorySpec?, file: String) throws(ControlGroupError) {
         guard let memory, memory.checkBeforeUpdate == true, let limit = memory.limit, limit > 0, let used = number(file) else { return }
         if UInt64(limit) < used { throw .invalidValue(field: "memory.limit", reason: "\(limit) is less than the \(used) bytes in use") }
     }

@@ -33,7 +33,7 @@ public struct DeviceRule: Hashable, Sendable {
     }
 
     /// From linux.resources.devices. A type or number that cannot be concerns everything if the rule denies and nothing if it allows.
-    public init(_ rule: DeviceRuleSpec) {
+    public init(_ rule: ResourcesSpec.DeviceRuleSpec) {
         allow = rule.allow
         let name = rule.type ?? ""
         let known = name.isEmpty ? Kind.all : Kind(rawValue: name == "u" ? "c" : name)
@@ -70,7 +70,7 @@ public struct DeviceRule: Hashable, Sendable {
     }()
 
     /// All rules in force for a configuration: nothing is allowed, then its own, then the defaults.
-    public static func effective(_ rules: [DeviceRuleSpec]) -> [DeviceRule] {
+    public static func effective(_ rules: [ResourcesSpec.DeviceRuleSpec]) -> [DeviceRule] {
         [DeviceRule(allow: false, kind: .all, major: nil, minor: nil, access: .all)] + rules.map(DeviceRule.init) + defaults
     }
 

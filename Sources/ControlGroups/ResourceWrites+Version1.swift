@@ -23,7 +23,7 @@ public func version1Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
     return writes
 }
 
-func version1Writes(_ memory: MemorySpec) -> [ResourceWrite] {
+func version1Writes(_ memory: ResourcesSpec.MemorySpec) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     // A new group's limits are all unlimited, so the lower one (memory alone) goes first.
     if let limit = memory.limit, limit != 0 { writes.append(ResourceWrite("memory", "memory.limit_in_bytes", "\(limit)")) }
@@ -35,7 +35,7 @@ func version1Writes(_ memory: MemorySpec) -> [ResourceWrite] {
     return writes
 }
 
-func version1Writes(_ cpu: CPUSpec) -> [ResourceWrite] {
+func version1Writes(_ cpu: ResourcesSpec.CPUSpec) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     if let period = cpu.realtimePeriod, period != 0 { writes.append(ResourceWrite("cpu", "cpu.rt_period_us", "\(period)")) }
     if let runtime = cpu.realtimeRuntime, runtime != 0 { writes.append(ResourceWrite("cpu", "cpu.rt_runtime_us", "\(runtime)")) }
@@ -49,7 +49,7 @@ func version1Writes(_ cpu: CPUSpec) -> [ResourceWrite] {
     return writes
 }
 
-func version1Writes(_ blockIO: BlockIOSpec) -> [ResourceWrite] {
+func version1Writes(_ blockIO: ResourcesSpec.BlockIOSpec) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     if let weight = blockIO.weight, weight != 0 {
         writes.append(ResourceWrite("blkio", "blkio.weight", "\(weight)", otherwise: .init(file: "blkio.bfq.weight", value: "\(weight)")))
@@ -63,7 +63,7 @@ func version1Writes(_ blockIO: BlockIOSpec) -> [ResourceWrite] {
         }
         if let weight = device.leafWeight, weight != 0 { writes.append(ResourceWrite("blkio", "blkio.leaf_weight_device", "\(name) \(weight)")) }
     }
-    let throttles: [(String, [ThrottleDeviceSpec])] = [
+    let throttles: [(String, [ResourcesSpec.BlockIOSpec.ThrottleDevice])] = [
         ("read_bps", blockIO.throttleReadBpsDevice), ("write_bps", blockIO.throttleWriteBpsDevice),
         ("read_iops", blockIO.throttleReadIOPSDevice), ("write_iops", blockIO.throttleWriteIOPSDevice),
     ]

@@ -52,7 +52,7 @@ public func version2Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
     return writes
 }
 
-func version2Writes(_ memory: MemorySpec) throws(ControlGroupError) -> [ResourceWrite] {
+func version2Writes(_ memory: ResourcesSpec.MemorySpec) throws(ControlGroupError) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     if memory.disableOOMKiller == true { throw .unsupported(field: "memory.disableOOMKiller", reason: "cgroup v2 cannot disable the OOM killer") }
     if memory.swappiness != nil { throw .unsupported(field: "memory.swappiness", reason: "cgroup v2 has no swappiness per group") }
@@ -66,7 +66,7 @@ func version2Writes(_ memory: MemorySpec) throws(ControlGroupError) -> [Resource
     return writes
 }
 
-func version2Writes(_ cpu: CPUSpec) throws(ControlGroupError) -> [ResourceWrite] {
+func version2Writes(_ cpu: ResourcesSpec.CPUSpec) throws(ControlGroupError) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     if (cpu.realtimeRuntime ?? 0) != 0 || (cpu.realtimePeriod ?? 0) != 0 {
         throw .unsupported(field: "cpu.realtimeRuntime", reason: "cgroup v2 has no realtime limits")
@@ -81,7 +81,7 @@ func version2Writes(_ cpu: CPUSpec) throws(ControlGroupError) -> [ResourceWrite]
     return writes
 }
 
-func version2Writes(_ blockIO: BlockIOSpec) throws(ControlGroupError) -> [ResourceWrite] {
+func version2Writes(_ blockIO: ResourcesSpec.BlockIOSpec) throws(ControlGroupError) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     if (blockIO.leafWeight ?? 0) != 0 { throw .unsupported(field: "blockIO.leafWeight", reason: "cgroup v2 has no leaf weight") }
     if let weight = blockIO.weight, weight != 0 {
@@ -97,7 +97,7 @@ func version2Writes(_ blockIO: BlockIOSpec) throws(ControlGroupError) -> [Resour
             "io", "io.bfq.weight", "\(name) \(weight)",
             otherwise: .init(file: "io.weight", value: "\(name) \(Conversions.ioWeight(blockIOWeight: weight))")))
     }
-    let throttles: [(String, [ThrottleDeviceSpec])] = [
+    let throttles: [(String, [ResourcesSpec.BlockIOSpec.ThrottleDevice])] = [
         ("rbps", blockIO.throttleReadBpsDevice), ("wbps", blockIO.throttleWriteBpsDevice),
         ("riops", blockIO.throttleReadIOPSDevice), ("wiops", blockIO.throttleWriteIOPSDevice),
     ]
@@ -110,7 +110,7 @@ func version2Writes(_ blockIO: BlockIOSpec) throws(ControlGroupError) -> [Resour
 }
 
 /// rdma.max is the same in both versions.
-func rdmaWrites(_ rdma: [String: RdmaSpec]) throws(ControlGroupError) -> [ResourceWrite] {
+func rdmaWrites(_ rdma: [String: ResourcesSpec.RDMASpec]) throws(ControlGroupError) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     for (device, limits) in rdma.sorted(by: { $0.key < $1.key }) {
         guard limits.hcaHandles != nil || limits.hcaObjects != nil, !device.contains(where: \.isWhitespace) else {

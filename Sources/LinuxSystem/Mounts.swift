@@ -267,3 +267,15 @@ public func makeDirectory(_ path: String, mode: UInt32 = 0o755) throws(SystemErr
 public func removeDirectory(_ path: String) throws(SystemError) {
     try checked(unsafe clinux_rmdir(path), "rmdir", path: path)
 }
+
+extension OwnedDescriptor {
+    /// A second, close-on-exec descriptor with a number of at least `minimum`.
+    public init(duplicating other: Int32, above minimum: Int32) throws(SystemError) {
+        self.init(owning: Int32(try checked(clinux_dup(other, minimum), "dup")))
+    }
+
+    /// Changes the owner of the open file itself.
+    public func setOwner(user: UInt32, group: UInt32) throws(SystemError) {
+        try checked(clinux_fchown(rawValue, user, group), "fchown")
+    }
+}

@@ -87,3 +87,8 @@ public func waitReadable(_ descriptor: Int32, milliseconds: Int32) throws(System
         return try checked(result, "poll") > 0
     }
 }
+
+/// Sends a signal to the process of a pidfd (pidfd_send_signal(2)).
+public func sendSignal(_ number: Int32, toProcess descriptor: borrowing OwnedDescriptor) throws(SystemError) {
+    try checked(clinux_pidfd_send_signal(descriptor.rawValue, number), "pidfd_send_signal")
+}
