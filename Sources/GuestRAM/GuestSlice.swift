@@ -139,4 +139,10 @@ extension Array where Element == GuestSlice {
         let vectors = prefix(1024).map(\.vector)
         return try retried("pwritev") { unsafe clinux_pwritev(descriptor, vectors, Int32(vectors.count), offset ?? -1) }
     }
+
+    /// Writes guest memory to the end of a file, wherever that is now, though it was not opened with O_APPEND.
+    public func append(to descriptor: Int32) throws(SystemError) -> Int {
+        let vectors = prefix(1024).map(\.vector)
+        return try retried("pwritev2") { unsafe clinux_append(descriptor, vectors, Int32(vectors.count)) }
+    }
 }

@@ -84,3 +84,14 @@ public enum GuestSystem {
         }
     }
 }
+
+extension OwnedDescriptor {
+    /// A connected pair of vsock streams through the kernel's loopback transport (context 1): a machine's own vsock without a machine.
+    /// - Throws: `ENODEV`, `ECONNRESET` or `EAFNOSUPPORT` where the kernel has no loopback transport.
+    public static func vsockPair() throws(SystemError) -> SocketPair {
+        let listener = OwnedDescriptor(owning: Int32(try checked(clinux_socket(AF_VSOCK, Int32(SOCK_STREAM.rawValue)), "socket")))
+        let port = try checked(clinux_guest_vsock_listen(listener.rawValue), "bind", path: "vsock")
+        let first = try OwnedDescriptor.vsockConnection(context: 1, port: UInt32(truncatingIfNeeded: port))
+        return SocketPair(first: first, second: try listener.accept())
+    }
+}

@@ -26,6 +26,9 @@ internal import Glibc
 
     private let descriptor: OwnedDescriptor
     private let mode: Mode
+    /// What was given, beside an open file of our own: a pipe given for reading and writing counts as its own other end,
+    /// as it would in a process that inherited it, so it has no end of file and never loses its reader while it is open.
+    private let original: OwnedDescriptor?
     /// True for what epoll(7) refuses because it is always ready.
     public var isAlwaysReady: Bool { mode == .alwaysReady }
     /// For registration in an event loop.
@@ -43,11 +46,13 @@ internal import Glibc
         if type == S_IFSOCK {
             mode = .socket
             descriptor = given
+            original = nil
         } else if isTerminal && clinux_is_terminal_master(raw) != 0 {
             // Opening it again would make another terminal; whoever holds a master does not share it.
             try given.setNonBlocking(true)
             mode = .nonBlocking
             descriptor = given
+            original = nil
         } else if type == S_IFIFO || isTerminal {
             let way = access == [.read, .write] ? O_RDWR : access == .read ? O_RDONLY : O_WRONLY
             let own: OwnedDescriptor?
@@ -61,13 +66,16 @@ internal import Glibc
             if let own {
                 mode = .nonBlocking
                 descriptor = own
+                original = consume given
             } else {
                 mode = .polled
                 descriptor = given
+                original = nil
             }
         } else {
             mode = type == S_IFCHR && HostStream.canBePolled(raw) ? .polled : .alwaysReady
             descriptor = given
+            original = nil
         }
     }
 

@@ -151,7 +151,7 @@ private let next: UInt16 = 1, write: UInt16 = 2, indirect: UInt16 = 4
             rings.queue.push(chain.head, written: index)
         }
         #expect(rings.load(UInt16.self, at: Rings.used + 2) == 20)
-        #expect(rings.load(UInt32.self, at: Rings.used + 4 + 3 * 8 + 4) == 65536 + 19)
+        #expect(rings.load(UInt32.self, at: Rings.used + 4 + 3 * 8 + 4) == UInt32(65536 + 19))
         #expect(try rings.queue.pop() == nil)
     }
 

@@ -1,6 +1,7 @@
 // What PID 1 of a guest needs: mounts by mount(2), the end of the machine, the loopback interface, terminals' sizes.
 #pragma once
 #include "clinux_files.h"
+#include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -45,4 +46,12 @@ static inline long clinux_guest_release(char *buffer, size_t size) {
   if (length >= size) return -ENAMETOOLONG;
   memcpy(buffer, names.release, length + 1);
   return (long)length;
+}
+// Listens at a vsock port of any of this machine's contexts that the kernel chooses; returns the port.
+static inline long clinux_guest_vsock_listen(int fd) {
+  struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = VMADDR_PORT_ANY};
+  socklen_t size = sizeof address;
+  if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 128) < 0 || getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+    return -(long)errno;
+  return (long)address.svm_port;
 }

@@ -4,7 +4,6 @@
 #include "clinux_events.h"
 #include "clinux_sockets.h"
 #include <sys/random.h>
-#include <termios.h>
 
 // The S_IFMT bits of a descriptor's file, or -errno.
 static inline long clinux_file_type(int fd) {

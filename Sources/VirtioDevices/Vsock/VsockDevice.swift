@@ -114,12 +114,14 @@ public final class VsockDevice: VirtioDevice {
 
     private func woken() {
         wake.drain()
+        // Without a lock yet, what it guards is left alone; the activation wakes us again.
+        let hasLock = lock.withLock { $0 != nil }
         perform {
-            loopThread = .current
+            if hasLock { loopThread = .current }
             let work = deferred
             deferred = []
             for piece in work { piece() }
-            drainTransmitQueue()
+            if hasLock { drainTransmitQueue() }
         }
     }
 

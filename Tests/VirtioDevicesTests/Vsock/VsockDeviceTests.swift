@@ -171,6 +171,7 @@ import Virtio
         guest.settle()
         #expect(closed == 1 && !connections[0].isOpen && connections[0].send([1]) == 0)
         let second = guest.connect(guestPort: 2, hostPort: 1)
+        second.reads = false  // or each of its credit updates for what came before would be answered by a reset
         connections[1].send([UInt8](repeating: 0, count: 1 << 20))
         connections[1].reset()
         connections[1].reset()
@@ -232,8 +233,9 @@ import Virtio
             rounds += 1
             guest.receive()
         }
-        let counts = streams.map(\.received.count)
-        #expect((counts.max() ?? 0) <= 3 * 4096, "nobody got far ahead")
+        // The first two had the buffers to themselves while the others had not sent.
+        let counts = streams.map(\.received.count).dropFirst(2)
+        #expect((counts.max() ?? 0) <= 2 * 4096, "nobody got ahead")
         guest.settle()
         #expect(streams.allSatisfy { $0.received.count == 40_000 })
         for (index, stream) in streams.enumerated() {

@@ -3,67 +3,6 @@ import LinuxSystem
 import Virtio
 @testable import VirtioDevices
 
-/// A driver's side of one queue: writes real rings in guest memory.
-final class DriverRing {
-    let memory: GuestMemory
-    let base: UInt64
-    let size: Int
-    private var free: [UInt16]
-    private var chains: [UInt16: [UInt16]] = [:]
-    private var available: UInt16 = 0
-    private var seenUsed: UInt16 = 0
-
-    init(_ memory: GuestMemory, base: UInt64, size: Int) {
-        self.memory = memory
-        self.base = base
-        self.size = size
-        free = (0..<UInt16(size)).reversed()
-    }
-
-    var descriptors: UInt64 { base }
-    var availableRing: UInt64 { base + 4096 }
-    var usedRing: UInt64 { base + 8192 }
-    var freeCount: Int { free.count }
-
-    func store<Integer: FixedWidthInteger & BitwiseCopyable>(_ value: Integer, at address: UInt64) {
-        memory.slice(at: GuestAddress(address), count: MemoryLayout<Integer>.size, writable: true)?.store(value, at: 0)
-    }
-
-    func load<Integer: FixedWidthInteger>(_ type: Integer.Type, at address: UInt64) -> Integer {
-        memory.slice(at: GuestAddress(address), count: MemoryLayout<Integer>.size)?.load(type, at: 0) ?? 0
-    }
-
-    /// Returns the head, or nil when there are not enough descriptors.
-    @discardableResult
-    func offer(_ buffers: [(address: UInt64, count: Int, isWritable: Bool)]) -> UInt16? {
-        guard free.count >= buffers.count, !buffers.isEmpty else { return nil }
-        let indices = buffers.map { _ in free.removeLast() }
-        for (position, buffer) in buffers.enumerated() {
-            let entry = descriptors + UInt64(indices[position]) * 16
-            let isLast = position == buffers.count - 1
-            store(buffer.address, at: entry)
-            store(UInt32(buffer.count), at: entry + 8)
-            store(UInt16((isLast ? 0 : 1) | (buffer.isWritable ? 2 : 0)), at: entry + 12)
-            store(isLast ? 0 : indices[position + 1], at: entry + 14)
-        }
-        chains[indices[0]] = indices
-        store(indices[0], at: availableRing + 4 + UInt64(Int(available) % size) * 2)
-        available &+= 1
-        memoryFence()
-        store(available, at: availableRing + 2)
-        return indices[0]
-    }
-
-    func takeUsed() -> (head: UInt16, written: Int)? {
-        guard load(UInt16.self, at: usedRing + 2) != seenUsed else { return nil }
-        let entry = usedRing + 4 + UInt64(Int(seenUsed) % size) * 8
-        seenUsed &+= 1
-        let head = UInt16(truncatingIfNeeded: load(UInt32.self, at: entry))
-        free.append(contentsOf: chains.removeValue(forKey: head) ?? [])
-        return (head, Int(load(UInt32.self, at: entry + 4)))
-    }
-}
-
 /// A guest with a vsock driver, driven step by step on the test's thread, which is also the event loop's.
 final class VsockGuest {
     struct Packet {
@@ -104,29 +43,13 @@ final class VsockGuest {
         start()
     }
 
-    private func register(_ offset: UInt64, _ value: UInt64) { transport.write(offset, value: value, count: 4) }
-
-    /// The driver's initialisation (VIRTIO 1.2, 3.1 and 4.2.3).
     func start() {
-        for status in [1, 3] { register(0x70, UInt64(status)) }
-        register(0x24, 1)
-        register(0x20, 1)  // VIRTIO_F_VERSION_1
-        register(0x70, 11)
-        for (index, ring) in [receiveRing, transmitRing].enumerated() {
-            register(0x30, UInt64(index))
-            register(0x38, UInt64(ring.size))
-            for (offset, value) in [(0x80, ring.descriptors), (0x90, ring.availableRing), (0xA0, ring.usedRing)] {
-                register(UInt64(offset), value)
-                register(UInt64(offset + 4), 0)
-            }
-            register(0x44, 1)
-        }
-        register(0x70, 15)
+        initialize(transport, rings: [receiveRing, transmitRing])
         runLoop()
         refill()
     }
 
-    func resetDevice() { register(0x70, 0) }
+    func resetDevice() { transport.write(0x70, value: 0, count: 4) }
 
     func runLoop() { while let count = try? loop.runOnce(timeout: 0), count > 0 {} }
 
@@ -215,8 +138,9 @@ final class VsockGuest {
     }
 
     /// Asks for a connection; the answer is in the stream after `settle`.
-    func connect(guestPort: UInt32, hostPort: UInt32) -> GuestStream {
+    func connect(guestPort: UInt32, hostPort: UInt32, reads: Bool = true) -> GuestStream {
         let stream = GuestStream(self, guestPort: guestPort, hostPort: hostPort)
+        stream.reads = reads
         streams[VsockGuest.key(guestPort, hostPort)] = stream
         transmit(stream.header(.request))
         settle()
@@ -301,23 +225,5 @@ final class GuestStream {
             }
         default: break
         }
-    }
-}
-
-/// Deterministic noise.
-struct Noise: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        var value = state
-        value ^= value >> 33
-        value = value &* 0xFF51_AFD7_ED55_8CCD
-        return value ^ value >> 33
-    }
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var result: [UInt8] = []
-        result.reserveCapacity(count + 8)
-        while result.count < count { unsafe withUnsafeBytes(of: next()) { unsafe result.append(contentsOf: $0) } }
-        return Array(result.prefix(count))
     }
 }

@@ -23,6 +23,8 @@ public enum GuestSetup {
         try enableControllers()
         try GuestSystem.bringUp(interface: "lo")
         try setLimits()
+        // What a container without a UTS namespace of its own sees.
+        try GuestSystem.setHostName("nacelle")
     }
 
     private static func mountBelowDevices() throws(SystemError) {

@@ -4,6 +4,26 @@ import Glibc
 import LinuxSystem
 import Testing
 
+/// What the streams between host and agent are in a test.
+enum Transport: String, CaseIterable, CustomStringConvertible {
+    case unixSocket, vsockLoopback
+    var description: String { rawValue }
+
+    /// Those that this machine has: vsock's loopback is in the testbed.
+    static let available = allCases.filter { (try? $0.pair()) != nil }
+
+    func pair() throws(SystemError) -> (host: SharedDescriptor, guest: SharedDescriptor) {
+        switch self {
+        case .unixSocket:
+            let (host, guest) = try OwnedDescriptor.socketPair().split()
+            return (host, guest)
+        case .vsockLoopback:
+            let (guest, host) = try OwnedDescriptor.vsockPair().split()
+            return (host, guest)
+        }
+    }
+}
+
 /// A host in place of the VMM: it hands the agent socket pairs as "vsock" streams and keeps the other ends.
 final class FakeHost {
     let loop: EventLoop
@@ -16,16 +36,16 @@ final class FakeHost {
     private(set) var endReason: String??
     private(set) var wasShutDown = false
 
-    init(ports wanted: [UInt32] = []) throws {
+    init(ports wanted: [UInt32] = [], _ transport: Transport = .unixSocket) throws {
         signal(SIGPIPE, SIG_IGN)
         loop = try EventLoop()
-        let (own, theirs) = try OwnedDescriptor.socketPair().split()
+        let (own, theirs) = try transport.pair()
         control = own
         try own.setNonBlocking(true)
         backend = SpawnBackend()
         var waiting: [UInt32: SharedDescriptor] = [:]
         for port in wanted {
-            let (host, guest) = try OwnedDescriptor.socketPair().split()
+            let (host, guest) = try transport.pair()
             try host.setNonBlocking(true)
             ports[port] = host
             waiting[port] = guest

@@ -1,0 +1,22 @@
+public import JSONText
+
+/// A container's state (runtime.md, "State").
+public struct StateSpec: SpecObject {
+    public enum Status: String, SpecWord { case creating, created, running, stopped, paused }
+    public var ociVersion = ""
+    public var id = ""
+    public var status = Status.creating
+    /// The process on the host that stands for the container; 0 when there is none.
+    public var pid = 0
+    public var bundle = ""
+    public var annotations: [String: String] = [:]
+    public init() {}
+    public mutating func map(_ mapper: inout SpecMapper) throws(JSONShapeError) {
+        try mapper.required("ociVersion", &ociVersion)
+        try mapper.required("id", &id)
+        try mapper.required("status", &status)
+        try mapper.defaulted("pid", &pid, 0)
+        try mapper.required("bundle", &bundle)
+        try mapper.map("annotations", &annotations)
+    }
+}

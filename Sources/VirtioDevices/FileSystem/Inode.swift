@@ -1,0 +1,99 @@
+internal import Glibc
+internal import LinuxSystem
+internal import Synchronization
+
+/// A descriptor with several owners, the last of which closes it.
+final class HeldFile: Sendable {
+    let descriptor: OwnedDescriptor
+    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+}
+
+/// An object of the host's file system that the guest's kernel knows by a node number. It stays open, with O_PATH, as long.
+final class Inode: Sendable {
+    /// What makes two objects the same: where they live, and through which share and mount they were reached. The descriptor keeps
+    /// the number from being used again on the host.
+    struct Key: Hashable, Sendable {
+        var share: Int
+        var device: UInt64
+        var mount: UInt64
+        var inode: UInt64
+
+        init(share: Int, _ attributes: FileAttributes) {
+            self.share = share
+            device = attributes.device
+            mount = attributes.mount
+            inode = attributes.inode
+        }
+    }
+
+    let node: UInt64
+    let key: Key
+    /// S_IF…
+    let type: UInt32
+    /// See `FuseEntry.isMountRoot`.
+    let isMountRoot: Bool
+    let object: HeldFile
+    /// What the file looked like when the guest last opened it; see `FileServer.keepsCache`.
+    let lastOpened = Mutex<OpenStamp?>(nil)
+
+    init(node: UInt64, key: Key, mode: UInt32, isMountRoot: Bool, object: HeldFile) {
+        self.node = node
+        self.key = key
+        type = mode & S_IFMT
+        self.isMountRoot = isMountRoot
+        self.object = object
+    }
+
+    var share: Int { key.share }
+    func attributes() throws(SystemError) -> FileAttributes {
+        try object.descriptor.attributes()
+    }
+}
+
+/// Size and times of a file's contents.
+struct OpenStamp: Equatable, Sendable {
+    let size: UInt64
+    let modification: FileTime
+    let change: FileTime
+
+    init(_ attributes: FileAttributes) {
+        size = attributes.size
+        modification = attributes.modificationTime
+        change = attributes.changeTime
+    }
+
+    /// File systems stamp with the kernel's tick, up to 10 ms: a change that follows so soon may leave the stamp as it is.
+    private static let granularity: Int64 = 20_000_000
+
+    /// Whether every later change will show in a stamp.
+    func isSettled(now: Int64) -> Bool {
+        let (seconds, overflow) = change.seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return !overflow && now &- seconds &- Int64(change.nanoseconds) > OpenStamp.granularity
+    }
+}
+
+/// A file or directory that the guest has open.
+final class FileHandle: Sendable {
+    let inode: Inode
+    /// nil for the synthetic root.
+    let file: HeldFile?
+    let isDirectory: Bool
+    /// Held while the directory is read: its entries come in order.
+    let cursor = Mutex(DirectoryCursor())
+
+    init(_ inode: Inode, _ file: HeldFile?, isDirectory: Bool) {
+        self.inode = inode
+        self.file = file
+        self.isDirectory = isDirectory
+    }
+}
+
+/// Where reading a directory has come to, with entries that were read from the host and not yet given to the guest.
+struct DirectoryCursor: Sendable {
+    /// The offset of the next entry; nil when it is not known.
+    var position: Int64? = 0
+    var buffer: [UInt8] = []
+    var start = 0
+
+    var waiting: ArraySlice<UInt8> { buffer[start...] }
+}
