@@ -4,6 +4,7 @@ internal import OCISpec
 
 /// The container of a guest, made by ContainerLaunch.
 public final class LaunchBackend: ContainerBackend {
+    private static let controlGroup = "/container"
     private let initProgram: String
     private let log: (String) -> Void
     private var launcher: ContainerLauncher?
@@ -18,10 +19,13 @@ public final class LaunchBackend: ContainerBackend {
     }
 
     public func configure(plan: [UInt8]) throws(Failure) -> ProcessTraits {
-        let spec: RuntimeSpec
+        var spec: RuntimeSpec
         do throws(ConfigurationError) { spec = try RuntimeSpec.parse(plan).spec } catch { throw Failure(.other, "\(error)") }
         guard let process = spec.process else { throw Failure(.other, "config.json: process: missing") }
-        launcher = ContainerLauncher(plan: spec, initProgram: initProgram)
+        // A guest has one container, whatever place the host's groups have for it.
+        if spec.linux == nil { spec.linux = LinuxSpec() }
+        spec.linux?.cgroupsPath = LaunchBackend.controlGroup
+        launcher = ContainerLauncher(plan: spec, identifier: "container", initProgram: initProgram)
         return ProcessTraits(process, linux: spec.linux, isFirst: true)
     }
 
