@@ -55,7 +55,7 @@ let package = Package(
         library("AgentProtocol", ["LinuxSystem"]),
         library("ControlGroups", ["OCISpec", "LinuxSystem"]),
         library("ContainerSetup", ["OCISpec", "LinuxSystem", "CLinux", "CSeccomp", "CCapability", "AgentProtocol"]),
-        library("ContainerLaunch", ["AgentProtocol", "ControlGroups", "OCISpec", "LinuxSystem", "CLinux"]),
+        library("ContainerLaunch", ["AgentProtocol", "ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux"]),
         program("nacelle-init", ["ContainerSetup", "AgentProtocol", "OCISpec", "LinuxSystem"]),
 
         // The machine.
