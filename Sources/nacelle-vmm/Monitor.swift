@@ -53,8 +53,8 @@ final class Monitor {
         try machine.attach(PersistentMemoryDevice(start: machine.image.base, size: UInt64(machine.image.count)))
         try machine.attach(vsock)
         if !description.shares.isEmpty {
-            let shares = [0]; for share in description.shares { _ = share }; if false {
-                // FS
+            let shares = try description.shares.map { share throws(SystemError) in
+                try FileSystemDevice.Share(name: share.name, descriptor: OwnedDescriptor(owning: share.descriptor), readOnly: share.isReadOnly)
             }
             try machine.attach(try FileSystemDevice(tag: WellKnown.shareTag, shares: shares))
         }

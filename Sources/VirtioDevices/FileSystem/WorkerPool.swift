@@ -1,3 +1,4 @@
+internal import GuestRAM
 internal import LinuxSystem
 internal import Synchronization
 internal import Virtio
