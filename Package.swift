@@ -69,7 +69,7 @@ let package = Package(
 
         // The runtime.
         library("ContainerRuntime", ["ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM"]),
-        program("nacelle-oci", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem", "KVM",
+        program("nacelle-oci", ["ContainerRuntime", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM",
             .product(name: "ArgumentParser", package: "swift-argument-parser")],
             // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
             libraries: ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"]),

@@ -36,7 +36,7 @@ struct Hooks {
         try input.writeAll(state)
         _ = lseek(input.rawValue, 0, SEEK_SET)
         let arguments = hook.args.isEmpty ? [] : Array(hook.args.dropFirst())
-        let pid = try Spawn.start(hook.path, arguments: arguments, environment: hook.env, descriptors: [input.rawValue, 2, 2], newSession: false)
+        let pid = try ProgramStart.start(hook.path, arguments: arguments, environment: hook.env, descriptors: [input.rawValue, 2, 2], newSession: false)
         guard let timeout = hook.timeout else { return try waitForProcess(pid)?.status ?? .exited(0) }
         let process = try ProcessDescriptor(pid)
         var ready: Int16 = 0

@@ -19,7 +19,7 @@ struct MachineProcess {
             _ = lseek(description.rawValue, 0, SEEK_SET)
             let log = try OwnedDescriptor(opening: state.logPath, flags: O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600)
             let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: state.socketPath))
-            let pid = try Spawn.start(
+            let pid = try ProgramStart.start(
                 components.monitor, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                 descriptors: [nil, nil, nil, listener.rawValue, description.rawValue, log.rawValue] + shares.map(\.rawValue), newSession: true)
             return (pid, connection)

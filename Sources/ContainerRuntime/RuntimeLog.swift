@@ -12,7 +12,7 @@ public final class RuntimeLog {
         var short: String { ["DEBU", "INFO", "WARN", "ERRO"][rawValue] }
     }
 
-    private let file: OwnedDescriptor?
+    private let file: SharedDescriptor?
     private let format: Format
     private let isDebug: Bool
 
@@ -21,7 +21,7 @@ public final class RuntimeLog {
         self.format = format
         isDebug = debug
         do throws(SystemError) {
-            file = try path.map { (path) throws(SystemError) in try OwnedDescriptor(opening: path, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o644) }
+            file = try path.map { (path) throws(SystemError) in SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o644)) }
         } catch { throw RuntimeError("unable to open the log", error) }
     }
 

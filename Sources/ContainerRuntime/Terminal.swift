@@ -3,22 +3,19 @@ internal import Glibc
 public import LinuxSystem
 
 /// A pseudoterminal of the host: the engine (or the user's own terminal) holds the master, the machine the other end.
-public struct PseudoTerminal: ~Copyable {
+public struct ConsolePair: ~Copyable {
     public let master: OwnedDescriptor
     public let slave: OwnedDescriptor
     /// `/dev/pts/N`
     public let name: String
 
     public init() throws(SystemError) {
-        master = try OwnedDescriptor(opening: "/dev/ptmx", flags: O_RDWR | O_NOCTTY)
-        var unlocked: Int32 = 0
-        try checked(unsafe clinux_ioctl_pointer(master.rawValue, UInt(0x4004_5431), &unlocked), "ioctl(TIOCSPTLCK)")
+        let master = try OwnedDescriptor(opening: "/dev/ptmx", flags: O_RDWR | O_NOCTTY)
         var number: Int32 = 0
         try checked(unsafe clinux_ioctl_pointer(master.rawValue, UInt(0x8004_5430), &number), "ioctl(TIOCGPTN)")
+        slave = try PseudoTerminal.openPeer(of: master)
+        self.master = master
         name = "/dev/pts/\(number)"
-        // Through the master, so that it is this one whatever is mounted at /dev/pts (TIOCGPTPEER).
-        let peer = clinux_ioctl_value(master.rawValue, UInt(0x5441), UInt(O_RDWR | O_NOCTTY | O_CLOEXEC))
-        slave = OwnedDescriptor(owning: Int32(try checked(peer, "ioctl(TIOCGPTPEER)")))
     }
 
     /// Gives the master to whoever listens at the Unix socket `path`, with the terminal's name, as runc does (`--console-socket`).

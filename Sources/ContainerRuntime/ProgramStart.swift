@@ -1,13 +1,13 @@
 internal import CLinux
 internal import Glibc
-internal import LinuxSystem
+public import LinuxSystem
 
 /// Starts programs with exactly the descriptors that they shall have.
-enum Spawn {
+public enum ProgramStart {
     /// - Parameters:
     ///   - descriptors: become 0, 1, 2 …; nil is /dev/null.
     ///   - newSession: the program leads a session of its own.
-    static func start(_ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [Int32?], newSession: Bool) throws(SystemError) -> Int32 {
+    public static func start(_ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [Int32?], newSession: Bool = true) throws(SystemError) -> Int32 {
         // Copies above all targets, so that no target overwrites a source.
         var copies: [OwnedDescriptorBox?] = []
         for descriptor in descriptors {
