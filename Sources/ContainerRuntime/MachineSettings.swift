@@ -96,7 +96,7 @@ public struct MachineSettings: Equatable, Sendable {
 
     /// MiB
     public static func hostMemory() -> UInt64 {
-        UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES)))) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE)))) >> 20
+        (UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES)))) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))) >> 20
     }
 
     /// What nacelle-vmm reads.

@@ -84,7 +84,8 @@ public final class Machine: @unchecked Sendable {
 
     private static func mapImage(_ configuration: MachineConfiguration) throws(MachineError) -> GuestMemory.Region {
         let path = configuration.imagePath
-        let alignment: Int64 = 2 << 20
+        // The guest kernel refuses a region of 16 MiB and more that is no multiple of 16 MiB (MEMREMAP_COMPAT_ALIGN_MAX).
+        let alignment: Int64 = 16 << 20
         let erofsMagic: [UInt8] = [0xE2, 0xE1, 0xF5, 0xE0]
         let size: Int64
         let magic: [UInt8]
@@ -96,7 +97,7 @@ public final class Machine: @unchecked Sendable {
             mapping = try Mapping(file.rawValue, count: Int(max(size, 1)), protection: PROT_READ, flags: MAP_SHARED)
         } catch { throw .image(path: path, "\(error)") }
         guard size > 0, size % alignment == 0 else {
-            throw .image(path: path, "its size (\(size) bytes) is not a multiple of 2 MiB: it is truncated or no guest image")
+            throw .image(path: path, "its size (\(size) bytes) is not a multiple of 16 MiB: it is truncated or no guest image")
         }
         guard magic == erofsMagic else { throw .image(path: path, "it is not an EROFS image") }
         return GuestMemory.Region(base: MachineLayout.persistentMemoryBase(memorySize: configuration.memory), mapping: mapping, isWritable: false)

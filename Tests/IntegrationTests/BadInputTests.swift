@@ -27,13 +27,13 @@ struct BadInputTests {
         try expectFailure(bundle, message, environment: ["NACELLE_KERNEL": kernel])
     }
 
-    @Test("guest images", arguments: [("absent", "no such file or directory"), ("truncated", "multiple of 2 MiB"), ("zeroes", "not an EROFS image")])
+    @Test("guest images", arguments: [("absent", "no such file or directory"), ("truncated", "multiple of 16 MiB"), ("zeroes", "not an EROFS image")])
     func image(_ kind: String, _ message: String) throws {
         let bundle = try Bundle(["true"])
         try bundle.save()
         let image = bundle.path + "/image"
         if kind == "truncated" { try shell("head -c 3000000 \(Nacelle.stage)/guest/root.erofs > \(image)") }
-        if kind == "zeroes" { try shell("truncate -s 2M \(image)") }
+        if kind == "zeroes" { try shell("truncate -s 16M \(image)") }
         try expectFailure(bundle, message, environment: ["NACELLE_GUEST_IMAGE": image])
     }
 
