@@ -20,10 +20,10 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func program(_ name: String, _ dependencies: [Target.Dependency], libraries: [String] = []) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies,
-        swiftSettings: strict, linkerSettings: staticExecutable)
+        swiftSettings: strict, linkerSettings: staticExecutable + libraries.map { .linkedLibrary($0) })
 }
 
 func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -55,7 +55,7 @@ let package = Package(
         library("AgentProtocol", ["LinuxSystem"]),
         library("ControlGroups", ["OCISpec", "LinuxSystem"]),
         library("ContainerSetup", ["OCISpec", "LinuxSystem", "CLinux", "CSeccomp", "CCapability", "AgentProtocol"]),
-        library("ContainerLaunch", ["AgentProtocol", "ControlGroups", "OCISpec", "LinuxSystem", "CLinux"]),
+        library("ContainerLaunch", ["AgentProtocol", "ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux"]),
         program("nacelle-init", ["ContainerSetup", "AgentProtocol", "OCISpec", "LinuxSystem"]),
 
         // The machine.
@@ -69,8 +69,10 @@ let package = Package(
 
         // The runtime.
         library("ContainerRuntime", ["ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM"]),
-        program("nacelle-oci", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem", "KVM",
-            .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        program("nacelle-oci", ["ContainerRuntime", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM",
+            .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
+            libraries: ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"]),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),

@@ -9,6 +9,7 @@ import VirtioDevices
 final class Monitor {
     private let loop: EventLoop
     private let machine: Machine
+    private let files: FileSystemDevice?
     private let session: Session
     private let control: OwnedDescriptor
     private let log: Log
@@ -43,26 +44,27 @@ final class Monitor {
         let vsock = try VsockDevice(loop: loop)
         let streams = StreamPorts(vsock, processDescriptors: processDescriptors)
         session = Session(streams: streams, log: log, trace: trace) { status in exitProcess(as: status) }
-        try Self.attach(description, to: machine, vsock: vsock, console: console)
+        files = try Self.attach(description, to: machine, vsock: vsock, console: console, log: log)
         try machine.load()
         trace.mark("machine built")
         vsock.listen(port: WellKnown.controlPort, once: true) { [session] connection in session.connected(AgentLink(connection)) }
     }
 
-    private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?) throws {
+    private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?, log: Log) throws -> FileSystemDevice? {
         try machine.attach(PersistentMemoryDevice(start: machine.image.base, size: UInt64(machine.image.count)))
         try machine.attach(vsock)
-        if !description.shares.isEmpty {
-            let shares = try description.shares.map { share throws(SystemError) in
-                try FileSystemDevice.Share(name: share.name, descriptor: OwnedDescriptor(owning: share.descriptor), readOnly: share.isReadOnly)
-            }
-            try machine.attach(try FileSystemDevice(tag: WellKnown.shareTag, shares: shares))
+        let shares = try description.shares.map { share in
+            try FileSystemDevice.Share(
+                name: share.name, descriptor: try Jail.detach(OwnedDescriptor(owning: share.descriptor), readOnly: share.isReadOnly), readOnly: share.isReadOnly)
         }
+        let files = shares.isEmpty ? nil : try FileSystemDevice(tag: WellKnown.shareTag, shares: shares, log: { log.warning($0) })
+        if let files { try machine.attach(files) }
         try machine.attach(EntropyDevice())
         if let console {
             try machine.attach(ConsoleDevice(output: try console.duplicate()))
             machine.setDebugOutput(console)
         }
+        return files
     }
 
     /// Serves until the container ends; the process exits from within.

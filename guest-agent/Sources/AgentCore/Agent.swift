@@ -74,7 +74,7 @@ public final class Agent {
         guard processes[.container] == nil else { throw Failure(.invalidState, "this machine has a container already") }
         let traits = try backend.configure(plan: plan)
         return try launch(.container, streams, traits) { (child) throws(Failure) in
-            try backend.create(streams: child, size: streams.size)
+            try backend.create(streams: child)
         }
     }
 
@@ -92,21 +92,24 @@ public final class Agent {
         guard processes[identifier] == nil else { throw Failure(.invalidState, "process \(identifier.rawValue) exists already") }
         let traits = try backend.traits(processPlan: plan)
         return try launch(identifier, streams, traits) { (child) throws(Failure) in
-            try backend.execute(processPlan: plan, streams: child, size: streams.size)
+            try backend.execute(processPlan: plan, streams: child)
         }
     }
 
     private func launch(
         _ identifier: ProcessIdentifier, _ wanted: ProcessStreams, _ traits: ProcessTraits,
-        _ body: (ChildStreams?) throws(Failure) -> LaunchedProcess
+        _ body: (ChildStreams?) throws(Failure) -> StartedProcess
     ) throws(Failure) -> Int32 {
+        guard wanted.terminal == traits.terminal else {
+            throw Failure(.other, "process.terminal is \(traits.terminal), but its streams are \(wanted.terminal ? "a terminal" : "none")")
+        }
         if wanted.terminal && wanted.input == 0 { throw Failure(.other, "a terminal needs a stream") }
         let streams: StandardStreams
         let child: ChildStreams?
         do throws(SystemError) {
             (streams, child) = try StandardStreams.connect(wanted, owner: traits.owner, connector: connector, loop: loop, buffer: buffer)
         } catch { throw Failure(.other, "standard streams: \(error)") }
-        let launched: LaunchedProcess
+        let launched: StartedProcess
         do throws(Failure) {
             launched = try body(child)
         } catch {

@@ -24,7 +24,7 @@ func serve() throws(SystemError) {
     }
     control.send(.ready(release: try GuestSystem.kernelRelease()), request: 0)
 
-    let agent = Agent(control: control, loop: loop, backend: LaunchBackend()) { (port) throws(SystemError) in
+    let agent = Agent(control: control, loop: loop, backend: LaunchBackend(log: KernelLog.warning)) { (port) throws(SystemError) in
         try .vsockConnection(context: hostContext, port: port)
     }
     do throws(SystemError) {

@@ -140,6 +140,7 @@ final class Box<Value> {
 final class SpawnBackend: ContainerBackend {
     private var script = ""
     var endsNamespace = false
+    var terminal = false
     var running: [Int32] = []
     private var gate: SharedDescriptor?
     private(set) var signals: [Int32] = []
@@ -147,10 +148,10 @@ final class SpawnBackend: ContainerBackend {
     func configure(plan: [UInt8]) throws(Failure) -> ProcessTraits {
         guard let text = String(validating: plan, as: UTF8.self) else { throw Failure(.other, "plan") }
         script = text
-        return ProcessTraits(owner: (getuid(), getgid()), endsNamespace: endsNamespace)
+        return ProcessTraits(owner: (getuid(), getgid()), endsNamespace: endsNamespace, terminal: terminal)
     }
 
-    func create(streams: ChildStreams?, size: TerminalSize) throws(Failure) -> LaunchedProcess {
+    func create(streams: ChildStreams?) throws(Failure) -> StartedProcess {
         do throws(SystemError) {
             let (readEnd, writeEnd) = try Pipe().split()
             gate = writeEnd
@@ -166,10 +167,10 @@ final class SpawnBackend: ContainerBackend {
 
     func traits(processPlan: [UInt8]) throws(Failure) -> ProcessTraits {
         if processPlan.isEmpty { throw Failure(.executableNotFound, "exec: \"\": executable file not found in $PATH") }
-        return ProcessTraits(owner: (getuid(), getgid()), endsNamespace: false)
+        return ProcessTraits(owner: (getuid(), getgid()), endsNamespace: false, terminal: false)
     }
 
-    func execute(processPlan: [UInt8], streams: ChildStreams?, size: TerminalSize) throws(Failure) -> LaunchedProcess {
+    func execute(processPlan: [UInt8], streams: ChildStreams?) throws(Failure) -> StartedProcess {
         do throws(SystemError) {
             return try spawn(String(decoding: processPlan, as: UTF8.self), streams, gate: nil)
         } catch { throw Failure(.other, "\(error)") }
@@ -180,7 +181,7 @@ final class SpawnBackend: ContainerBackend {
         for pid in running { kill(pid, number) }
     }
 
-    private func spawn(_ script: String, _ streams: ChildStreams?, gate: SharedDescriptor?) throws(SystemError) -> LaunchedProcess {
+    private func spawn(_ script: String, _ streams: ChildStreams?, gate: SharedDescriptor?) throws(SystemError) -> StartedProcess {
         var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
@@ -221,7 +222,7 @@ final class SpawnBackend: ContainerBackend {
         let result = unsafe posix_spawn(&pid, "/bin/sh", &actions, &attributes, &arguments, environ)
         if result != 0 { throw SystemError(Errno(rawValue: result), "posix_spawn") }
         running.append(pid)
-        return LaunchedProcess(pid: pid, terminal: master)
+        return StartedProcess(pid: pid, terminal: master)
     }
 }
 

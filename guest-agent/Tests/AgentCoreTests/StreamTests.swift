@@ -10,6 +10,7 @@ let pipes = ProcessStreams(terminal: false, input: 1, output: 2, error: 3)
 func run(_ script: String, _ streams: ProcessStreams = pipes, endsNamespace: Bool = true, transport: Transport = .unixSocket) throws -> FakeHost {
     let host = try FakeHost(ports: [1, 2, 3], transport)
     host.backend.endsNamespace = endsNamespace
+    host.backend.terminal = streams.terminal
     try host.send(.create(plan: Array(script.utf8), streams: streams), 1)
     guard case .created(let pid) = try host.reply(to: 1) else {
         Issue.record("\(try host.reply(to: 1))")

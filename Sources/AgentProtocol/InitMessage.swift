@@ -1,0 +1,167 @@
+// The handshake between whoever launches a container (runtime or agent) and nacelle-init, over one Unix stream socket pair whose
+// child's end is descriptor 3. Frames are those of the control protocol.
+//
+//     launcher                                        nacelle-init
+//        │  clone3 into the namespaces, execveat ────────▶ │
+//        │  (a new user namespace: write the maps,         │
+//        │   then one bare byte before it executes)        │
+//        │ ──── plan (+ descriptors: streams, namespaces) ▶│  namespaces, mounts, devices, terminal …
+//        │ ◀──── warning (any number)                      │
+//        │ ◀──── terminal (+ the master)                   │  only with a terminal
+//        │ ◀──── beforePivot                               │  only when the plan has hooks there
+//        │ ──── proceed ─────────────────────────────────▶ │
+//        │ ◀──── prepared                                  │  now "created"
+//        │  sets resource limits                           │
+//        │ ──── start ───────────────────────────────────▶ │  execve: the socket closes, which means success
+//        │ ◀──── failed                                    │  at any point; then it exits
+//
+// After `prepared` a seccomp filter may be in force, so what follows is read and written with read(2) and write(2) alone.
+
+/// What nacelle-init is to do, beside the container's configuration.
+public struct InitPlan: Equatable, Sendable {
+    public enum Role: UInt8, Sendable {
+        /// Become a container's first process: build its root.
+        case container = 1
+        /// Become a further process of a container that exists.
+        case process
+    }
+
+    /// One hierarchy of control groups and the container's place in it.
+    public struct ControlGroupPlace: Equatable, Sendable {
+        /// The name of the hierarchy's mount point, "cpu,cpuacct" say; empty for version 2.
+        public var hierarchy: String
+        /// The controllers (or "name=…") that the hierarchy is mounted with; empty for version 2.
+        public var controllers: String
+        /// The container's group, as a path of the launcher's mount namespace.
+        public var path: String
+        public init(hierarchy: String, controllers: String, path: String) {
+            self.hierarchy = hierarchy
+            self.controllers = controllers
+            self.path = path
+        }
+    }
+
+    public var role: Role
+    /// config.json; its `process` is the process to become, in either role.
+    public var configuration: [UInt8]
+    /// Whether descriptors 0, 1 and 2 come first among the message's descriptors.
+    public var hasStandardStreams: Bool
+    /// How many descriptors follow that become 3, 4 ….
+    public var preservedCount: UInt32
+    /// The namespaces to join, one descriptor each, in this order: `CLONE_NEW*` bits as setns(2) takes them.
+    public var joins: [UInt64]
+    /// The namespaces (`CLONE_NEW*` bits) that the process makes itself once it runs.
+    public var unshares: UInt64
+    /// The process does not own the machine's devices: they are bound from the outside instead of made.
+    public var inUserNamespace: Bool
+    public var controlGroups: [ControlGroupPlace]
+    /// Whether the launcher wants `beforePivot`.
+    public var stopsBeforePivot: Bool
+
+    public init(role: Role, configuration: [UInt8]) {
+        self.role = role
+        self.configuration = configuration
+        hasStandardStreams = false
+        preservedCount = 0
+        joins = []
+        unshares = 0
+        inUserNamespace = false
+        controlGroups = []
+        stopsBeforePivot = false
+    }
+}
+
+/// One message of the handshake.
+public enum InitMessage: Equatable, Sendable {
+    case plan(InitPlan)
+    case proceed
+    case start
+    case warning(String)
+    /// The terminal's master is the message's one descriptor.
+    case terminal
+    case beforePivot
+    case prepared
+    case failed(Failure)
+}
+
+extension InitMessage {
+    private enum Kind: UInt16 { case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed }
+
+    public func frame() -> Frame {
+        var writer = ByteWriter()
+        let kind: Kind
+        switch self {
+        case .plan(let plan):
+            kind = .plan
+            plan.write(to: &writer)
+        case .proceed: kind = .proceed
+        case .start: kind = .start
+        case .warning(let text):
+            kind = .warning
+            writer.append(text)
+        case .terminal: kind = .terminal
+        case .beforePivot: kind = .beforePivot
+        case .prepared: kind = .prepared
+        case .failed(let failure):
+            kind = .failed
+            writer.append(failure.code.rawValue)
+            writer.append(failure.message)
+        }
+        return Frame(kind: kind.rawValue, request: 0, payload: writer.bytes)
+    }
+
+    public init(_ frame: Frame) throws(ProtocolError) {
+        guard let kind = Kind(rawValue: frame.kind) else { throw .unknownKind(frame.kind) }
+        var reader = ByteReader(frame.payload)
+        switch kind {
+        case .plan: self = .plan(try InitPlan(from: &reader))
+        case .proceed: self = .proceed
+        case .start: self = .start
+        case .warning: self = .warning(try reader.string("warning"))
+        case .terminal: self = .terminal
+        case .beforePivot: self = .beforePivot
+        case .prepared: self = .prepared
+        case .failed:
+            let code = Failure.Code(rawValue: try reader.integer(UInt16.self, "failure code")) ?? .other
+            self = .failed(Failure(code, try reader.string("failure message")))
+        }
+        try reader.end()
+    }
+}
+
+extension InitPlan {
+    func write(to writer: inout ByteWriter) {
+        writer.append(role.rawValue)
+        writer.append(counted: configuration)
+        writer.append(hasStandardStreams)
+        writer.append(preservedCount)
+        writer.append(UInt32(truncatingIfNeeded: joins.count))
+        for join in joins { writer.append(join) }
+        writer.append(unshares)
+        writer.append(inUserNamespace)
+        writer.append(UInt32(truncatingIfNeeded: controlGroups.count))
+        for place in controlGroups {
+            writer.append(place.hierarchy)
+            writer.append(place.controllers)
+            writer.append(place.path)
+        }
+        writer.append(stopsBeforePivot)
+    }
+
+    init(from reader: inout ByteReader) throws(ProtocolError) {
+        guard let role = Role(rawValue: try reader.integer(UInt8.self, "role")) else { throw .invalid("role") }
+        self.init(role: role, configuration: try reader.counted("configuration"))
+        hasStandardStreams = try reader.bool("standard streams")
+        preservedCount = try reader.integer(UInt32.self, "preserved descriptors")
+        let joinCount = try reader.integer(UInt32.self, "join count")
+        for _ in 0..<joinCount { joins.append(try reader.integer(UInt64.self, "join")) }  // bounded by the payload
+        unshares = try reader.integer(UInt64.self, "unshares")
+        inUserNamespace = try reader.bool("user namespace")
+        let placeCount = try reader.integer(UInt32.self, "control group count")
+        for _ in 0..<placeCount {
+            controlGroups.append(ControlGroupPlace(
+                hierarchy: try reader.string("hierarchy"), controllers: try reader.string("controllers"), path: try reader.string("path")))
+        }
+        stopsBeforePivot = try reader.bool("stop before pivot")
+    }
+}

@@ -1,0 +1,166 @@
+internal import AgentProtocol
+internal import ControlGroups
+internal import Glibc
+internal import JSONText
+internal import LinuxSystem
+public import OCISpec
+
+/// Makes a container: its control group, its namespaces and its process, which waits before execve(2).
+///
+/// Works alike in the host (root, cgroup v1, v2 or hybrid) and in the guest (the agent; cgroup v2 at /sys/fs/cgroup). Starts no thread
+/// and waits for no process but those that it made and that never became the container's, so the caller may be PID 1 and reap.
+/// Calls block at most for `timeout`.
+public final class ContainerLauncher {
+    /// What the container shall be. Paths in it (root, mount sources) are those of the caller's mount namespace, and absolute.
+    public let plan: RuntimeSpec
+    let identifier: String
+    let initProgram: String
+
+    /// How long the child may take for one step of the handshake, in milliseconds.
+    public var timeout: Int32 = 30_000
+    /// False: make no control group and leave the process in the caller's (a rootless host).
+    public var usesControlGroup = true
+    /// Called when everything in the root is made and before it is entered: where the specification wants prestart and createRuntime
+    /// hooks. Gets the process's pid. What it throws fails the creation.
+    public var beforePivot: ((_ pid: Int32) throws(LaunchError) -> Void)?
+
+    /// - Parameters:
+    ///   - plan: the container's configuration (config.json).
+    ///   - identifier: the container's; names its control group when linux.cgroupsPath does not.
+    ///   - initProgram: path of nacelle-init.
+    public init(plan: RuntimeSpec, identifier: String, initProgram: String) {
+        self.plan = plan
+        self.identifier = identifier
+        self.initProgram = initProgram
+    }
+
+    /// Makes the container up to the state "created": everything is prepared but execve(2).
+    ///
+    /// A program that cannot be found or may not be executed is an error here already, as under runc. On an error nothing is left
+    /// behind: no process, no control group.
+    /// - Parameter streams: `.terminal()` exactly when the plan's process has a terminal.
+    public func create(streams: LaunchStreams) throws(LaunchError) -> LaunchedContainer {
+        guard let process = plan.process else { throw LaunchError(.other, "process is missing from the configuration") }
+        if let field = ContainerLauncher.unsupportedFields(of: plan).first { throw LaunchError(.unsupported, "\(field) is not supported") }
+        try streams.check(process)
+        let linux = plan.linux ?? LinuxSpec()
+        let namespaces = try NamespacePlan(linux)
+        let group = usesControlGroup ? try makeControlGroup(linux) : nil
+        do throws(LaunchError) {
+            let handshake = try launch(process, linux, namespaces, group, streams)
+            let launched = LaunchedProcess(handshake)
+            return LaunchedContainer(process: launched, handshake: handshake, launcher: self, group: group)
+        } catch {
+            try? group?.delete()
+            throw error
+        }
+    }
+
+    private func makeControlGroup(_ linux: LinuxSpec) throws(LaunchError) -> ControlGroup {
+        do throws(ControlGroupError) {
+            let group = try ControlGroup.create(path: linux.cgroupsPath, identifier: identifier)
+            do throws(ControlGroupError) {
+                try group.apply(linux.resources ?? ResourcesSpec())
+            } catch {
+                try? group.delete()
+                throw error
+            }
+            return group
+        } catch { throw LaunchError(error) }
+    }
+
+    private func launch(
+        _ process: ProcessSpec, _ linux: LinuxSpec, _ namespaces: NamespacePlan, _ group: ControlGroup?, _ streams: LaunchStreams
+    ) throws(LaunchError) -> Handshake {
+        var spawn = InitSpawn()
+        spawn.namespaces = namespaces.cloned
+        spawn.userNamespace = namespaces.userNamespace
+        spawn.pidNamespace = namespaces.pidNamespace
+        spawn.waitsForMapping = namespaces.hasNewUserNamespace
+        spawn.controlGroup = try group?.unifiedDescriptor(forChildOfUserNamespace: namespaces.userNamespace != nil)
+        let handshake = try Handshake(program: initProgram, spawn: spawn, timeout: timeout)
+        do throws(LaunchError) {
+            // Before the plan: the child makes its cgroup namespace when it has it.
+            if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
+            if namespaces.hasNewUserNamespace {
+                try ProcessLimits.writeMaps(linux, of: handshake.pid)
+                try handshake.mapped()
+            }
+            var message = InitPlan(role: .container, configuration: plan.json.bytes())
+            message.joins = namespaces.joins.map(\.namespaces.rawValue)
+            message.unshares = namespaces.unshared.rawValue
+            message.inUserNamespace = namespaces.inUserNamespace
+            message.controlGroups = group?.initPlaces ?? []
+            message.stopsBeforePivot = beforePivot != nil
+            try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor))
+            let pid = handshake.pid
+            try handshake.waitUntilPrepared { () throws(LaunchError) in try self.beforePivot?(pid) }
+            try ProcessLimits.apply(process, to: handshake.pid)
+            return handshake
+        } catch {
+            handshake.abandon()
+            throw error
+        }
+    }
+}
+
+extension LaunchStreams {
+    /// A message of the handshake carries so many descriptors at most; streams and namespaces need some of them.
+    static let maximumPreserved = 20
+
+    func check(_ process: ProcessSpec) throws(LaunchError) {
+        if process.terminal == (standard != nil) {
+            throw LaunchError(.other, process.terminal ? "a process with a terminal takes no standard streams" : "a process without a terminal needs standard streams")
+        }
+        if preserved.count > LaunchStreams.maximumPreserved {
+            throw LaunchError(.unsupported, "at most \(LaunchStreams.maximumPreserved) descriptors can be preserved")
+        }
+    }
+}
+
+extension Handshake {
+    /// Sends a plan with the descriptors that it announces.
+    func send(_ plan: InitPlan, _ streams: LaunchStreams, joins: [SharedDescriptor]) throws(LaunchError) {
+        var plan = plan
+        var descriptors: [SharedDescriptor] = []
+        if let standard = streams.standard {
+            plan.hasStandardStreams = true
+            descriptors = [standard.input, standard.output, standard.error]
+        }
+        plan.preservedCount = UInt32(streams.preserved.count)
+        try send(plan, descriptors: descriptors + streams.preserved + joins)
+    }
+}
+
+extension LaunchError {
+    init(_ error: ControlGroupError) {
+        switch error {
+        case .systemdPath, .unsupported: self.init(.unsupported, error.description)
+        default: self.init(.other, error.description)
+        }
+    }
+}
+
+extension ControlGroup {
+    /// The group for clone3(2) to put the child into; nil where that is not possible and it must be added afterwards.
+    func unifiedDescriptor(forChildOfUserNamespace inUserNamespace: Bool) throws(LaunchError) -> SharedDescriptor? {
+        // The kernel checks the right to the group as the cloning process, which is nobody in another's user namespace.
+        guard !inUserNamespace, let directory = unifiedDirectory else { return nil }
+        do throws(SystemError) {
+            return SharedDescriptor(try OwnedDescriptor(opening: directory, flags: O_RDONLY | O_DIRECTORY))
+        } catch { throw LaunchError("cgroup", error) }
+    }
+
+    func adding(_ pid: Int32) throws(LaunchError) {
+        do throws(ControlGroupError) { try add(pid) } catch { throw LaunchError(error) }
+    }
+
+    /// For the container's mounts of type "cgroup". In a hybrid layout the container sees version 1, as under runc.
+    var initPlaces: [InitPlan.ControlGroupPlace] {
+        places.filter { layout.isUnified || !$0.hierarchy.isVersion2 }.map { place in
+            InitPlan.ControlGroupPlace(
+                hierarchy: place.hierarchy.isVersion2 ? "" : String(place.hierarchy.mountPoint.split(separator: "/").last ?? "cgroup"),
+                controllers: place.hierarchy.controllers.joined(separator: ","), path: place.directory)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+internal import AgentProtocol
+internal import Glibc
+internal import LinuxSystem
+internal import OCISpec
+
+/// The launcher's end of the handshake with one nacelle-init, from its making to its execve.
+final class Handshake {
+    let pid: Int32
+    let processDescriptor: SharedDescriptor
+    private(set) var terminal: SharedDescriptor?
+    private(set) var warnings: [String] = []
+    private var channel: InitChannel?
+    private let timeout: Int32
+
+    /// Clones nacelle-init. On an error there is no process.
+    init(program: String, spawn: InitSpawn, timeout: Int32) throws(LaunchError) {
+        self.timeout = timeout
+        do throws(SystemError) {
+            let file = try InitProgram.open(program)
+            let (own, theirs) = try OwnedDescriptor.socketPair().split()
+            pid = try theirs.with { (end) throws(SystemError) in try spawn.spawn(program: file, channel: end) }
+            do throws(SystemError) {
+                processDescriptor = SharedDescriptor(try ProcessDescriptor(pid).intoDescriptor())
+            } catch {
+                try? sendSignal(SIGKILL, to: pid)
+                _ = try? waitForProcess(pid)
+                throw error
+            }
+            channel = InitChannel(own)
+        } catch { throw LaunchError("unable to start nacelle-init", error) }
+    }
+
+    /// Lets a child that waits for its user namespace to be mapped go on.
+    func mapped() throws(LaunchError) {
+        do throws(SystemError) {
+            try channel?.socket.with { (end) throws(SystemError) in _ = try end.send([1]) }
+        } catch { throw LaunchError("handshake with nacelle-init", error) }
+    }
+
+    func send(_ plan: InitPlan, descriptors: [SharedDescriptor]) throws(LaunchError) {
+        try communicate { (channel) throws(InitChannelError) in try channel.send(.plan(plan), descriptors: descriptors) }
+    }
+
+    /// Reads until the child is prepared. `beforePivot` runs when it stops there.
+    func waitUntilPrepared(beforePivot: (() throws(LaunchError) -> Void)?) throws(LaunchError) {
+        while true {
+            let received = try communicate { (channel) throws(InitChannelError) in try channel.receive(timeout: timeout) }
+            guard let received else { throw unexpectedEnd() }
+            switch received.message {
+            case .warning(let text): warnings.append(text)
+            case .terminal: terminal = received.descriptors.first
+            case .beforePivot:
+                try beforePivot?()
+                try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed) }
+            case .prepared: return
+            case .failed(let failure): throw LaunchError(failure)
+            case .plan, .proceed, .start: throw LaunchError(.other, "nacelle-init sent an unexpected message")
+            }
+        }
+    }
+
+    /// Lets it execute its program, and waits until it has: then its end of the socket closes.
+    func start() throws(LaunchError) {
+        guard channel != nil else { throw LaunchError(.invalidState, "the process was started already") }
+        defer { channel = nil }
+        try communicate { (channel) throws(InitChannelError) in try channel.send(.start) }
+        while true {
+            let received = try communicate { (channel) throws(InitChannelError) in try channel.receive(timeout: timeout) }
+            guard let received else { return }
+            if case .failed(let failure) = received.message { throw LaunchError(failure) }
+        }
+    }
+
+    /// Ends a process that never became the container's, and waits for it.
+    func abandon() {
+        channel = nil
+        try? sendSignal(SIGKILL, to: pid)
+        _ = try? waitForProcess(pid)
+    }
+
+    private func unexpectedEnd() -> LaunchError {
+        LaunchError(.other, "nacelle-init ended before the container was prepared")
+    }
+
+    private func communicate<R>(_ body: (InitChannel) throws(InitChannelError) -> R) throws(LaunchError) -> R {
+        guard let channel else { throw LaunchError(.invalidState, "the process was started already") }
+        do throws(InitChannelError) {
+            return try body(channel)
+        } catch {
+            if case .system(let reason) = error, reason.errno == .brokenPipe || reason.errno == .connectionReset { throw unexpectedEnd() }
+            throw LaunchError(.other, "handshake with nacelle-init: \(error)")
+        }
+    }
+}
+
+extension LaunchError {
+    /// What nacelle-init says.
+    init(_ failure: Failure) {
+        let code: Code = switch failure.code {
+        case .other: .other
+        case .executableNotFound: .executableNotFound
+        case .permissionDenied: .permissionDenied
+        case .invalidState: .invalidState
+        case .noSuchProcess: .noSuchProcess
+        case .unsupported: .unsupported
+        }
+        self.init(code, failure.message)
+    }
+}
+
+extension ProcessDescriptor {
+    /// The descriptor alone.
+    consuming func intoDescriptor() throws(SystemError) -> OwnedDescriptor { try descriptor.duplicate() }
+}
+
+/// What only the launcher may do to a new process, whose own user namespace may not give it the right.
+enum ProcessLimits {
+    static func apply(_ process: ProcessSpec, to pid: Int32) throws(LaunchError) {
+        if let adjustment = process.oomScoreAdj {
+            do throws(SystemError) {
+                let file = try OwnedDescriptor(opening: "/proc/\(pid)/oom_score_adj", flags: O_WRONLY)
+                try file.writeAll(Array("\(adjustment)".utf8))
+            } catch { throw LaunchError("set oom_score_adj", error) }
+        }
+        for limit in process.rlimits {
+            guard let number = ResourceLimit.number(limit.type) else { throw LaunchError(.other, "invalid rlimit type \(limit.type)") }
+            do throws(SystemError) {
+                try setResourceLimit(of: pid, number, soft: limit.soft, hard: limit.hard)
+            } catch { throw LaunchError("error setting rlimit type \(limit.type)", error) }
+        }
+    }
+
+    /// Writes a new user namespace's maps.
+    static func writeMaps(_ linux: LinuxSpec, of pid: Int32) throws(LaunchError) {
+        guard linux.uidMappings.contains(where: { $0.containerID == 0 }), linux.gidMappings.contains(where: { $0.containerID == 0 }) else {
+            throw LaunchError(.unsupported, "user namespaces enabled, but root is not mapped in linux.uidMappings and linux.gidMappings")
+        }
+        do throws(SystemError) {
+            try writeOnce("/proc/\(pid)/uid_map", text(linux.uidMappings))
+            do throws(SystemError) {
+                try writeOnce("/proc/\(pid)/gid_map", text(linux.gidMappings))
+            } catch {
+                guard error.errno == .notPermitted else { throw error }
+                // An unprivileged launcher may map its own group if the namespace gives up setgroups.
+                try writeOnce("/proc/\(pid)/setgroups", "deny")
+                try writeOnce("/proc/\(pid)/gid_map", text(linux.gidMappings))
+            }
+        } catch { throw LaunchError("map the user namespace", error) }
+    }
+
+    private static func text(_ mappings: [IDMappingSpec]) -> String {
+        mappings.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
+    }
+
+    /// These files take everything in one write.
+    private static func writeOnce(_ path: String, _ value: String) throws(SystemError) {
+        let file = try OwnedDescriptor(opening: path, flags: O_WRONLY)
+        do throws(SystemError) {
+            _ = try file.write(Array(value.utf8))
+        } catch { throw SystemError(error.errno, error.operation, path: path) }
+    }
+}

@@ -1,0 +1,151 @@
+internal import AgentProtocol
+internal import ControlGroups
+internal import Glibc
+internal import JSONText
+public import LinuxSystem
+public import OCISpec
+
+/// A process made by a launcher: a child of the calling process, which must wait for it.
+public struct LaunchedProcess: Sendable {
+    /// In the caller's pid namespace.
+    public let pid: Int32
+    /// A pidfd: names the process even after it has ended.
+    public let processDescriptor: SharedDescriptor
+    /// The master end of its terminal, when it has one.
+    public let terminal: SharedDescriptor?
+    /// What the specification wants to be logged and not to fail, such as capabilities that this kernel does not know.
+    public let warnings: [String]
+
+    init(_ handshake: Handshake) {
+        pid = handshake.pid
+        processDescriptor = handshake.processDescriptor
+        terminal = handshake.terminal
+        warnings = handshake.warnings
+    }
+}
+
+/// A container that was created. It lives until its process has ended and `delete()` was called.
+public final class LaunchedContainer {
+    /// The container's process: the first of its pid namespace, when it has one of its own.
+    public let process: LaunchedProcess
+    public var pid: Int32 { process.pid }
+    public var terminal: SharedDescriptor? { process.terminal }
+
+    private let handshake: Handshake
+    private let launcher: ContainerLauncher
+    private let group: ControlGroup?
+
+    init(process: LaunchedProcess, handshake: Handshake, launcher: ContainerLauncher, group: ControlGroup?) {
+        self.process = process
+        self.handshake = handshake
+        self.launcher = launcher
+        self.group = group
+    }
+
+    /// Lets the container's process execute its program; returns when it has.
+    ///
+    /// - Throws: `.executableNotFound`, `.permissionDenied` or another reason why it could not; the process then ends by itself.
+    ///   `.invalidState` when it was started already.
+    public func start() throws(LaunchError) { try handshake.start() }
+
+    /// Runs a further process in the container's namespaces and control group; returns when it has executed its program.
+    ///
+    /// On an error no process is left.
+    /// - Parameter process: the specification's process object. Its cwd, environment, user and so on are taken as they are; the filter
+    ///   of system calls and the personality are the container's.
+    public func exec(process: ProcessSpec, streams: LaunchStreams) throws(LaunchError) -> LaunchedProcess {
+        try streams.check(process)
+        var plan = launcher.plan
+        plan.process = process
+        let linux = plan.linux ?? LinuxSpec()
+        let members = NamespacePlan.members(linux)
+        var spawn = InitSpawn()
+        if members.contains(.pid) { spawn.pidNamespace = self.process.processDescriptor }
+        // A container that has split its group up has no room in it; its first process is in a group that has.
+        spawn.controlGroup = try group?.unifiedDescriptor(forChildOfUserNamespace: false)
+        let handshake: Handshake
+        do throws(LaunchError) {
+            handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
+        } catch {
+            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
+            spawn.controlGroup = own
+            do throws(LaunchError) {
+                handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
+            } catch { throw missing(error) }
+        }
+        do throws(LaunchError) {
+            if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
+            var message = InitPlan(role: .process, configuration: plan.json.bytes())
+            let joined = members.subtracting(.pid)
+            if !joined.isEmpty { message.joins = [joined.rawValue] }
+            message.inUserNamespace = members.contains(.user)
+            try handshake.send(message, streams, joins: joined.isEmpty ? [] : [self.process.processDescriptor])
+            try handshake.waitUntilPrepared(beforePivot: nil)
+            try ProcessLimits.apply(process, to: handshake.pid)
+            try handshake.start()
+        } catch {
+            handshake.abandon()
+            throw error
+        }
+        return LaunchedProcess(handshake)
+    }
+
+    /// When the container's process has ended, that is the reason why a further one cannot be made.
+    private func missing(_ error: LaunchError) -> LaunchError {
+        do throws(SystemError) {
+            try signalOnce(0)
+            return error
+        } catch { return LaunchError(.noSuchProcess, "cannot exec in a stopped container") }
+    }
+
+    private func controlGroupOfProcess() -> SharedDescriptor? {
+        guard let text = try? readFile("/proc/\(pid)/cgroup") else { return nil }
+        let line = String(decoding: text, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("0::") }
+        guard let path = line?.dropFirst(3), let hierarchy = group?.places.first(where: { $0.hierarchy.isVersion2 })?.hierarchy,
+            let descriptor = try? OwnedDescriptor(opening: hierarchy.mountPoint + path, flags: O_RDONLY | O_DIRECTORY) else { return nil }
+        return SharedDescriptor(descriptor)
+    }
+
+    /// The processes in the container's control group, by the caller's pid namespace. Without a group: the container's process.
+    public func processes() throws(LaunchError) -> [Int32] {
+        guard let group else { return [pid] }
+        do throws(ControlGroupError) { return try group.processes() } catch { throw LaunchError(error) }
+    }
+
+    /// Sends a signal to the container's process.
+    /// - Throws: `.noSuchProcess` when it has ended.
+    public func signal(_ number: Int32) throws(LaunchError) {
+        do throws(SystemError) {
+            try signalOnce(number)
+        } catch {
+            throw error.errno == .noSuchProcess ? LaunchError(.noSuchProcess, "container not running") : LaunchError("kill", error)
+        }
+    }
+
+    private func signalOnce(_ number: Int32) throws(SystemError) {
+        try process.processDescriptor.with { (descriptor) throws(SystemError) in try sendSignal(number, toProcess: descriptor) }
+    }
+
+    /// Sends a signal to every process of the container. SIGKILL reaches also those that fork meanwhile.
+    public func signalEveryProcess(_ number: Int32) throws(LaunchError) {
+        guard let group else { return try signal(number) }
+        do throws(ControlGroupError) { try group.signalAll(number) } catch { throw LaunchError(error) }
+    }
+
+    /// Stops every process of the container, or lets them go on.
+    public func setPaused(_ paused: Bool) throws(LaunchError) {
+        guard let group else { throw LaunchError(.unsupported, "the container has no control group") }
+        do throws(ControlGroupError) { try group.setFrozen(paused) } catch { throw LaunchError(error) }
+    }
+
+    /// Changes the container's limits.
+    public func update(_ resources: ResourcesSpec) throws(LaunchError) {
+        guard let group else { throw LaunchError(.unsupported, "the container has no control group") }
+        do throws(ControlGroupError) { try group.apply(resources) } catch { throw LaunchError(error) }
+    }
+
+    /// Removes the control group, killing what still runs in it. The container's process must have been waited for, or be about to end.
+    public func delete() throws(LaunchError) {
+        do throws(ControlGroupError) { try group?.delete() } catch { throw LaunchError(error) }
+    }
+}

@@ -1,0 +1,46 @@
+internal import CLinux
+internal import Glibc
+internal import LinuxSystem
+
+/// The other programs and files of one installation: beside this program, in ../libexec/nacelle, or named by the environment.
+public struct Components: Equatable, Sendable {
+    public var monitor: String
+    public var kernel: String
+    public var image: String
+
+    /// Names the places; whether anything is there shows when it is used (or by `doctor`).
+    public static func locate() -> Components {
+        let folder = programFolder()
+        let folders = [folder, folder + "/../libexec/nacelle", "/usr/libexec/nacelle", "/usr/local/libexec/nacelle"]
+        func find(_ variable: String, _ name: String) -> String {
+            if let value = unsafe getenv(variable) {
+                let path = unsafe String(cString: value)
+                if !path.isEmpty { return path }
+            }
+            return folders.map { $0 + "/" + name }.first { unsafe access($0, F_OK) == 0 } ?? folder + "/" + name
+        }
+        return Components(
+            monitor: find("NACELLE_VMM", "nacelle-vmm"), kernel: find("NACELLE_KERNEL", "guest/vmlinux"), image: find("NACELLE_GUEST_IMAGE", "guest/root.erofs"))
+    }
+
+    static func programFolder() -> String {
+        let path = programPath()
+        return String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+    }
+
+    /// This program's own file.
+    public static func programPath() -> String {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = unsafe clinux_readlinkat(AT_FDCWD, "/proc/self/exe", &buffer, 4095)
+        return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : "/usr/bin/nacelle-oci"
+    }
+
+    /// - Throws: when a file is missing, with what to do.
+    func check() throws(RuntimeError) {
+        for (what, path, variable) in [
+            ("the machine monitor", monitor, "NACELLE_VMM"), ("the guest image", image, "NACELLE_GUEST_IMAGE"),
+        ] where unsafe access(path, R_OK) != 0 {
+            throw RuntimeError("\(what) \(path): \(Errno(rawValue: errno)): install Nacelle whole, or name it by \(variable)")
+        }
+    }
+}

@@ -1,0 +1,77 @@
+internal import JSONText
+internal import LinuxSystem
+
+/// What is written down of a container: `state.json` in its state directory.
+public struct ContainerRecord: Equatable, Sendable {
+    public var id = ""
+    /// The bundle's absolute path.
+    public var bundle = ""
+    public var rootfs = ""
+    /// nacelle-vmm's; 0 until it runs.
+    public var pid: Int32 = 0
+    /// The process's start in clock ticks since boot, so that a pid that was used again is not taken for it.
+    public var startTime: UInt64 = 0
+    /// RFC 3339
+    public var created = ""
+    /// The user who created it.
+    public var owner: UInt32 = 0
+    public var ociVersion = ""
+    public var annotations: [String: String] = [:]
+    public var isolation = "microvm"
+    /// The control group below the host's hierarchies, if one was made.
+    public var cgroup: String?
+
+    public init() {}
+
+    func text() -> [UInt8] {
+        var object = JSONObject()
+        object["version"] = .integer(1)
+        object["id"] = .string(id)
+        object["bundle"] = .string(bundle)
+        object["rootfs"] = .string(rootfs)
+        object["pid"] = .integer(Int64(pid))
+        object["startTime"] = .unsigned(startTime)
+        object["created"] = .string(created)
+        object["owner"] = .integer(Int64(owner))
+        object["ociVersion"] = .string(ociVersion)
+        object["isolation"] = .string(isolation)
+        object["cgroup"] = cgroup.map { .string($0) }
+        var notes = JSONObject()
+        for key in annotations.keys.sorted() { notes[key] = annotations[key].map { .string($0) } }
+        object["annotations"] = .object(notes)
+        return JSONValue.object(object).bytes()
+    }
+
+    init(parsing text: [UInt8]) throws(RuntimeError) {
+        do throws(JSONShapeError) {
+            let value: JSONValue
+            do throws(JSONError) { value = try JSONValue(parsing: text) } catch { throw JSONShapeError(path: "", problem: "\(error)") }
+            let members = try JSONCursor(value).object()
+            guard try members.required("version").integer(Int.self) == 1 else { throw JSONShapeError(path: "version", problem: "is not 1") }
+            id = try members.required("id").string()
+            bundle = try members.required("bundle").string()
+            rootfs = try members.required("rootfs").string()
+            pid = try members.required("pid").integer()
+            startTime = try members.required("startTime").integer()
+            created = try members.required("created").string()
+            owner = try members.required("owner").integer()
+            ociVersion = try members.required("ociVersion").string()
+            isolation = try members.required("isolation").string()
+            cgroup = try members["cgroup"]?.string()
+            for (key, value) in try members["annotations"]?.map({ (cursor) throws(JSONShapeError) in try cursor.string() }) ?? [] { annotations[key] = value }
+        } catch { throw RuntimeError("state.json is damaged: \(error)") }
+    }
+}
+
+/// Whether a process still is the one that was meant.
+enum ProcessIdentity {
+    /// The start time of a process in clock ticks since boot; nil when there is none, or it has ended and waits to be reaped.
+    static func startTime(of pid: Int32) -> UInt64? {
+        guard let text = try? readFile("/proc/\(pid)/stat", limit: 4096) else { return nil }
+        // The second field, the name in parentheses, may hold anything; fields count from the last parenthesis.
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+        let fields = text[(end + 1)...].split(separator: UInt8(ascii: " "))
+        guard fields.count > 19, fields[0] != [UInt8(ascii: "Z")][...], fields[0] != [UInt8(ascii: "X")][...] else { return nil }
+        return UInt64(String(decoding: fields[19], as: UTF8.self))
+    }
+}

@@ -1,0 +1,122 @@
+internal import AgentProtocol
+internal import CLinux
+internal import Glibc
+internal import JSONText
+internal import LinuxSystem
+public import OCISpec
+
+/// What the guest is to do: the bundle's configuration rewritten for the guest, and what of the host it may see.
+public struct GuestPlan: Sendable {
+    /// A directory or file of the host that the guest sees under a name.
+    public struct Share: Equatable, Sendable {
+        public var name: String
+        /// Absolute, on the host.
+        public var path: String
+        public var isReadOnly: Bool
+    }
+
+    public let spec: RuntimeSpec
+    public let shares: [Share]
+
+    /// The plan as the agent reads it.
+    public var json: [UInt8] { spec.json.bytes() }
+
+    /// Rewrites a validated configuration. `bundle` is absolute.
+    /// - Throws: with the path of a field that a machine cannot honour.
+    public init(_ spec: RuntimeSpec, bundle: String) throws(RuntimeError) {
+        let problems = Self.unsupportedFields(spec)
+        guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))") }
+        var guest = spec
+        let root = spec.root ?? RootSpec(path: "rootfs")
+        var shares = [Share(name: WellKnown.rootfsShare, path: Self.absolute(root.path, bundle), isReadOnly: false)]
+        guest.root = RootSpec(path: WellKnown.shareMountPoint + "/" + WellKnown.rootfsShare, readonly: root.readonly)
+        for index in guest.mounts.indices where guest.mounts[index].isBind {
+            let mount = guest.mounts[index]
+            let name = WellKnown.volumeShare(shares.count - 1)
+            shares.append(Share(name: name, path: Self.absolute(mount.source ?? "", bundle), isReadOnly: mount.isReadOnly))
+            guest.mounts[index].source = WellKnown.shareMountPoint + "/" + name
+            // A share holds what is mounted below it, and has no peers on the host to propagate to.
+            guest.mounts[index].options.removeAll { ["rslave", "slave", "rshared", "shared"].contains($0) }
+        }
+        guest.hooks = nil
+        guest.vm = nil
+        guest.annotations = [:]
+        guest.linux?.cgroupsPath = "/container"
+        // Joining a namespace is about the host; in its machine the container gets one of its own.
+        for index in (guest.linux?.namespaces ?? []).indices { guest.linux?.namespaces[index].path = nil }
+        // These concern the process that the host sees.
+        guest.process?.apparmorProfile = nil
+        guest.process?.selinuxLabel = nil
+        guest.linux?.mountLabel = nil
+        guest.linux?.intelRdt = nil
+        self.spec = guest
+        self.shares = shares
+    }
+
+    private static func absolute(_ path: String, _ bundle: String) -> String { path.hasPrefix("/") ? path : bundle + "/" + path }
+
+    /// Fields that a machine cannot honour, or that are not handled yet. None is ignored.
+    public static func unsupportedFields(_ spec: RuntimeSpec) -> [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        func refuse(_ condition: Bool, _ path: String, _ why: String) { if condition { problems.append(.init(path, why)) } }
+        let linux = spec.linux ?? LinuxSpec()
+        for (index, namespace) in linux.namespaces.enumerated() {
+            let path = namespace.path ?? ""
+            refuse(!path.isEmpty && namespace.type != .network, "linux.namespaces[\(index)].path", "a machine cannot join a \(namespace.type.rawValue) namespace of the host")
+            refuse(!path.isEmpty && namespace.type == .network, "linux.namespaces[\(index)].path", "joining a network namespace is not supported yet: leave the path out for a network of its own")
+        }
+        refuse(!linux.netDevices.isEmpty, "linux.netDevices", "moving network devices into a machine is not supported yet")
+        refuse(linux.memoryPolicy != nil, "linux.memoryPolicy", "is not supported yet")
+        refuse(linux.intelRdt != nil, "linux.intelRdt", "is not supported yet")
+        refuse(!(linux.mountLabel ?? "").isEmpty, "linux.mountLabel", "SELinux labels are not supported yet")
+        refuse(!(linux.seccomp?.listenerPath ?? "").isEmpty, "linux.seccomp.listenerPath", "seccomp notification is not supported yet")
+        refuse(linux.resources?.network != nil, "linux.resources.network", "is not supported yet")
+        refuse(["shared", "rshared"].contains(linux.rootfsPropagation ?? ""), "linux.rootfsPropagation", "a machine cannot share mounts with the host")
+        if let process = spec.process {
+            refuse(!(process.selinuxLabel ?? "").isEmpty, "process.selinuxLabel", "SELinux labels are not supported yet")
+            refuse(!(process.apparmorProfile ?? "").isEmpty, "process.apparmorProfile", "AppArmor profiles are not supported yet")
+            refuse(process.execCPUAffinity != nil, "process.execCPUAffinity", "is not supported yet")
+        }
+        for (index, mount) in spec.mounts.enumerated() {
+            let options = mount.parsedOptions()
+            refuse(options.idMapping != nil || !mount.uidMappings.isEmpty, "mounts[\(index)].uidMappings", "id-mapped mounts are not supported yet")
+            if let shared = mount.options.first(where: { $0 == "shared" || $0 == "rshared" }), mount.isBind {
+                refuse(true, "mounts[\(index)].options", "`\(shared)`: a machine cannot share mounts with the host")
+            }
+        }
+        let hooks = spec.hooks ?? HooksSpec()
+        refuse(!hooks.startContainer.isEmpty, "hooks.startContainer", "hooks in the container are not supported yet")
+        if let vm = spec.vm {
+            refuse(vm.hypervisor != nil, "vm.hypervisor", "the machine monitor is Nacelle's own; leave this out")
+            refuse(vm.image != nil, "vm.image", "is not supported: the container's root is root.path")
+            refuse(vm.kernel?.initrd != nil, "vm.kernel.initrd", "is not supported: the guest's root image takes its place")
+            refuse(vm.hwConfig?.deviceTree != nil, "vm.hwConfig.deviceTree", "is not supported: the machine's device tree is made for it")
+            refuse(!(vm.hwConfig?.dtdevs ?? []).isEmpty, "vm.hwConfig.dtdevs", "passing devices through is not supported")
+        }
+        return problems
+    }
+
+    /// Opens every share with O_PATH, in order.
+    func openShares() throws(RuntimeError) -> [SharedDescriptor] {
+        var descriptors: [SharedDescriptor] = []
+        for share in shares {
+            let isRoot = share.name == WellKnown.rootfsShare
+            var status = stat()
+            do throws(SystemError) {
+                let descriptor = try OwnedDescriptor(opening: share.path, flags: O_PATH)
+                try checked(unsafe clinux_fstatat(descriptor.rawValue, "", &status, AT_EMPTY_PATH), "fstat", path: share.path)
+                descriptors.append(SharedDescriptor(descriptor))
+            } catch { throw RuntimeError("invalid \(isRoot ? "rootfs" : "mount source") \(share.path): \(error.errno)") }
+            let kind = status.st_mode & S_IFMT
+            if isRoot && kind != S_IFDIR { throw RuntimeError("invalid rootfs \(share.path): not a directory") }
+            guard kind == S_IFDIR || kind == S_IFREG else {
+                throw RuntimeError("invalid mount source \(share.path): only directories and regular files can be shown to a machine")
+            }
+        }
+        return descriptors
+    }
+}
+
+extension MountSpec {
+    var isReadOnly: Bool { parsedOptions().flags & MountOption.Flag.readOnly != 0 || parsedOptions().recursiveSet & MountOption.Attribute.readOnly != 0 }
+}

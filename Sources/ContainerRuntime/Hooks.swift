@@ -1,0 +1,52 @@
+internal import CLinux
+internal import Glibc
+internal import JSONText
+internal import LinuxSystem
+internal import OCISpec
+
+/// Runs hooks on the host: state on standard input, one after the other (runtime.md, "Lifecycle"; config.md, "POSIX-platform Hooks").
+struct Hooks {
+    let spec: HooksSpec
+    let log: RuntimeLog
+
+    /// - Throws: when a hook fails, which ends the operation. Names the list and the hook.
+    func run(_ hooks: [HookSpec], _ list: String, state: StateSpec) throws(RuntimeError) {
+        for (index, hook) in hooks.enumerated() {
+            do throws(SystemError) {
+                let status = try run(hook, state: state.json.bytes())
+                if status != .exited(0) {
+                    throw SystemError(Errno(rawValue: 0), status.shellCode > 128 ? "was killed by signal \(status.shellCode - 128)" : "exit status \(status.shellCode)")
+                }
+            } catch {
+                let why = error.errno.rawValue == 0 ? error.operation : "\(error)"
+                throw RuntimeError("error running \(list) hook #\(index): \(hook.path): \(why)")
+            }
+        }
+    }
+
+    /// As `run`, but failures are only logged: after `start` and `delete` nothing can be undone.
+    func runLogging(_ hooks: [HookSpec], _ list: String, state: StateSpec) {
+        for hook in hooks {
+            do throws(RuntimeError) { try run([hook], list, state: state) } catch { log.warning(error.message) }
+        }
+    }
+
+    private func run(_ hook: HookSpec, state: [UInt8]) throws(SystemError) -> ExitStatus {
+        let input = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create("hook-state", UInt32(MFD_CLOEXEC)), "memfd_create")))
+        try input.writeAll(state)
+        _ = lseek(input.rawValue, 0, SEEK_SET)
+        let arguments = hook.args.isEmpty ? [] : Array(hook.args.dropFirst())
+        let pid = try ProgramStart.start(hook.path, arguments: arguments, environment: hook.env, descriptors: [input.rawValue, 2, 2], newSession: false)
+        guard let timeout = hook.timeout else { return try waitForProcess(pid)?.status ?? .exited(0) }
+        let process = try ProcessDescriptor(pid)
+        var ready: Int16 = 0
+        let raw = process.descriptor.rawValue
+        let ended = try retried("poll") { unsafe clinux_poll(raw, Int16(POLLIN), Int32(clamping: timeout * 1000), &ready) }
+        if ended == 0 {
+            try process.signal(SIGKILL)
+            _ = try waitForProcess(pid)
+            throw SystemError(.timedOut, "hook ran longer than \(timeout) s")
+        }
+        return try waitForProcess(pid)?.status ?? .exited(0)
+    }
+}

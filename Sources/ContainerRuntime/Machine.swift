@@ -1,0 +1,50 @@
+internal import AgentProtocol
+internal import CLinux
+internal import Glibc
+internal import LinuxSystem
+
+/// The process of one machine: starting it, finding it again, ending it.
+struct MachineProcess {
+    let state: StateDirectory
+
+    /// Starts nacelle-vmm and connects to it. Its control socket listens before it starts, so connecting cannot come too early.
+    static func start(_ settings: MachineSettings, plan: GuestPlan, state: StateDirectory, components: Components) throws(RuntimeError) -> (pid: Int32, connection: ControlConnection) {
+        let shares = try plan.openShares()
+        let firstShare: Int32 = 6
+        let entries = zip(plan.shares, shares.indices).map { (share: $0, descriptor: firstShare + Int32($1)) }
+        do throws(SystemError) {
+            let listener = try OwnedDescriptor.unixListener(path: state.socketPath)
+            let description = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create("machine", UInt32(MFD_CLOEXEC)), "memfd_create")))
+            try description.writeAll(Array(settings.description(id: state.id, shares: entries).utf8))
+            _ = lseek(description.rawValue, 0, SEEK_SET)
+            let log = try OwnedDescriptor(opening: state.logPath, flags: O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600)
+            let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: state.socketPath))
+            let pid = try ProgramStart.start(
+                components.monitor, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+                descriptors: [nil, nil, nil, listener.rawValue, description.rawValue, log.rawValue] + shares.map(\.rawValue), newSession: true)
+            return (pid, connection)
+        } catch { throw RuntimeError("cannot start the machine", error) }
+    }
+
+    /// Whether the recorded process still runs.
+    static func isAlive(_ record: ContainerRecord) -> Bool {
+        record.pid > 0 && ProcessIdentity.startTime(of: record.pid) == record.startTime
+    }
+
+    /// Kills the machine and waits until it is gone.
+    static func kill(_ record: ContainerRecord) throws(RuntimeError) {
+        guard record.pid > 0 else { return }
+        do throws(SystemError) {
+            let process = try ProcessDescriptor(record.pid)
+            // The descriptor names one process for good; only now is it known that it is the right one.
+            guard isAlive(record) else { return }
+            try process.signal(SIGKILL)
+            var ready: Int16 = 0
+            let raw = process.descriptor.rawValue
+            let ended = try retried("poll") { unsafe clinux_poll(raw, Int16(POLLIN), 10_000, &ready) }
+            if ended == 0 { throw SystemError(.timedOut, "the machine's process \(record.pid) does not end") }
+        } catch where error.errno == .noSuchProcess {
+            return
+        } catch { throw RuntimeError("cannot kill the machine", error) }
+    }
+}

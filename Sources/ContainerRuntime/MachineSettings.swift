@@ -1,0 +1,113 @@
+internal import Glibc
+internal import LinuxSystem
+public import OCISpec
+
+/// The machine that a container gets: the `vm` section first, then annotations, then what the limits suggest, then defaults.
+public struct MachineSettings: Equatable, Sendable {
+    /// MiB
+    public var memory: UInt64
+    public var vcpus: Int
+    public var kernel: String
+    public var image: String
+    /// Words for the kernel's command line.
+    public var commandLine: String
+    /// A file for the guest's console.
+    public var console: String?
+    /// Seconds
+    public var bootTimeout: Int64
+    public var trace: String?
+
+    public static let defaultMemory: UInt64 = 256
+    public static let minimumMemory: UInt64 = 64
+    /// What the guest's kernel and agent take beside a container's limit.
+    public static let overhead: UInt64 = 48
+    public static let maximumVCPUs = 64
+    static let defaultBootTimeout: Int64 = 60
+
+    public enum Annotation {
+        public static let memory = "dev.nacelle.memory"
+        public static let vcpus = "dev.nacelle.vcpus"
+        public static let kernel = "dev.nacelle.kernel"
+        public static let commandLine = "dev.nacelle.cmdline"
+        public static let console = "dev.nacelle.console"
+        public static let bootTimeout = "dev.nacelle.boot_timeout"
+        public static let trace = "dev.nacelle.trace"
+        public static let isolation = "dev.nacelle.isolation"
+        public static let all = [memory, vcpus, kernel, commandLine, console, bootTimeout, trace, isolation]
+    }
+
+    public init(_ spec: RuntimeSpec, components: Components) throws(RuntimeError) {
+        let notes = spec.annotations
+        for key in notes.keys.sorted() where key.hasPrefix("dev.nacelle.") && !Annotation.all.contains(key) {
+            throw RuntimeError("config.json: annotations.\(key): there is no such setting; there are \(Annotation.all.joined(separator: ", "))")
+        }
+        if let isolation = notes[Annotation.isolation], isolation != "microvm" {
+            throw RuntimeError("config.json: annotations.\(Annotation.isolation): \"\(isolation)\" is not supported yet: only microvm is")
+        }
+        func number<N: FixedWidthInteger>(_ key: String, _ range: ClosedRange<N>) throws(RuntimeError) -> N? {
+            guard let text = notes[key] else { return nil }
+            guard let value = N(text), range.contains(value) else {
+                throw RuntimeError("config.json: annotations.\(key): \"\(text)\" is not a number from \(range.lowerBound) to \(range.upperBound)")
+            }
+            return value
+        }
+        let hardware = spec.vm?.hwConfig
+        let notedMemory: UInt64? = try number(Annotation.memory, 1...(1 << 24))
+        let notedVCPUs: Int? = try number(Annotation.vcpus, 1...Self.maximumVCPUs)
+        memory = hardware?.memory.map { $0 >> 20 + ($0 & 0xFFFFF == 0 ? 0 : 1) } ?? notedMemory ?? Self.memory(for: spec)
+        vcpus = hardware?.vcpus.map(Int.init) ?? notedVCPUs ?? Self.vcpus(for: spec)
+        kernel = spec.vm?.kernel?.path ?? notes[Annotation.kernel] ?? components.kernel
+        image = components.image
+        commandLine = ((spec.vm?.kernel?.parameters ?? []) + [notes[Annotation.commandLine] ?? ""]).filter { !$0.isEmpty }.joined(separator: " ")
+        console = notes[Annotation.console]
+        let notedTimeout: Int64? = try number(Annotation.bootTimeout, 1...86400)
+        bootTimeout = notedTimeout ?? Self.defaultBootTimeout
+        trace = notes[Annotation.trace]
+        try check()
+    }
+
+    private func check() throws(RuntimeError) {
+        guard memory >= Self.minimumMemory else {
+            throw RuntimeError("the machine's memory of \(memory) MiB is too small: a guest needs \(Self.minimumMemory) MiB at least")
+        }
+        let host = Self.hostMemory()
+        guard memory <= host else { throw RuntimeError("the machine's memory of \(memory) MiB is larger than the host's \(host) MiB") }
+        guard (1...Self.maximumVCPUs).contains(vcpus) else { throw RuntimeError("\(vcpus) vCPUs are not possible: 1 to \(Self.maximumVCPUs) are") }
+        for (name, text) in [("kernel", kernel), ("command line", commandLine), ("console", console ?? ""), ("trace", trace ?? "")] {
+            guard !text.contains("\n"), !text.utf8.contains(0) else { throw RuntimeError("the machine's \(name) must be one line") }
+        }
+    }
+
+    /// From the memory limit, with room for the guest's own; a limit beyond the host's memory is none.
+    private static func memory(for spec: RuntimeSpec) -> UInt64 {
+        guard let limit = spec.linux?.resources?.memory?.limit, limit > 0 else { return defaultMemory }
+        let wanted = (UInt64(limit) + 0xFFFFF) >> 20 + overhead
+        return wanted > hostMemory() ? max(hostMemory() / 2, minimumMemory) : max(wanted, minimumMemory)
+    }
+
+    /// From the CPU quota, rounded up.
+    private static func vcpus(for spec: RuntimeSpec) -> Int {
+        guard let quota = spec.linux?.resources?.cpu?.quota, quota > 0 else { return 1 }
+        let period = Int64(clamping: spec.linux?.resources?.cpu?.period ?? 100_000)
+        guard period > 0 else { return 1 }
+        let online = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        return min(max(1, Int(clamping: (quota - 1) / period + 1)), min(online, maximumVCPUs))
+    }
+
+    /// MiB
+    public static func hostMemory() -> UInt64 {
+        UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES)))) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE)))) >> 20
+    }
+
+    /// What nacelle-vmm reads.
+    func description(id: String, shares: [(share: GuestPlan.Share, descriptor: Int32)]) -> String {
+        var lines = ["id=\(id)", "kernel=\(kernel)", "image=\(image)", "memory=\(memory)", "vcpus=\(vcpus)", "boot_timeout=\(bootTimeout)"]
+        if !commandLine.isEmpty { lines.append("cmdline=\(commandLine)") }
+        if let console { lines.append("console=\(console)") }
+        if let trace { lines.append("trace=\(trace)") }
+        for (index, entry) in shares.enumerated() {
+            lines.append("share.\(index)=\(entry.share.name):\(entry.descriptor):\(entry.share.isReadOnly ? "ro" : "rw")")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

@@ -1,0 +1,54 @@
+internal import CLinux
+internal import Glibc
+public import LinuxSystem
+
+/// Starts programs with exactly the descriptors that they shall have.
+public enum ProgramStart {
+    /// - Parameters:
+    ///   - descriptors: become 0, 1, 2 …; nil is /dev/null.
+    ///   - newSession: the program leads a session of its own.
+    public static func start(_ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [Int32?], newSession: Bool = true) throws(SystemError) -> Int32 {
+        // Copies above all targets, so that no target overwrites a source.
+        var copies: [OwnedDescriptorBox?] = []
+        for descriptor in descriptors {
+            copies.append(try descriptor.map { (raw) throws(SystemError) in
+                OwnedDescriptorBox(OwnedDescriptor(owning: Int32(try checked(clinux_dup(raw, 200), "dup"))))
+            })
+        }
+        var actions = unsafe posix_spawn_file_actions_t()
+        unsafe posix_spawn_file_actions_init(&actions)
+        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+        for (target, copy) in copies.enumerated() {
+            if let copy {
+                unsafe posix_spawn_file_actions_adddup2(&actions, copy.rawValue, Int32(target))
+            } else {
+                unsafe posix_spawn_file_actions_addopen(&actions, Int32(target), "/dev/null", O_RDWR, 0)
+            }
+        }
+        var attributes = posix_spawnattr_t()
+        unsafe posix_spawnattr_init(&attributes)
+        defer { unsafe posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        unsafe sigemptyset(&none)
+        var all = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe posix_spawnattr_setsigmask(&attributes, &none)
+        unsafe posix_spawnattr_setsigdefault(&attributes, &all)
+        let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (newSession ? 0x80 : 0)  // POSIX_SPAWN_SETSID
+        unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
+
+        var argv: [UnsafeMutablePointer<CChar>?] = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] = unsafe environment.map { unsafe strdup($0) } + [nil]
+        defer { for unsafe pointer in unsafe argv + envp { unsafe free(pointer) } }
+        var pid: Int32 = 0
+        let result = unsafe posix_spawn(&pid, program, &actions, &attributes, &argv, &envp)
+        if result != 0 { throw SystemError(Errno(rawValue: result), "exec", path: program) }
+        return pid
+    }
+}
+
+private final class OwnedDescriptorBox {
+    private let owned: OwnedDescriptor
+    var rawValue: Int32 { owned.rawValue }
+    init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
+}

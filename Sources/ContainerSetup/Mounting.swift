@@ -1,0 +1,169 @@
+internal import AgentProtocol
+internal import Glibc
+internal import LinuxSystem
+internal import OCISpec
+
+/// Carries out the entries of `mounts`, in their order.
+struct Mounting {
+    let process: InitProcess
+
+    func perform(_ mount: MountSpec) throws(SetupError) {
+        do throws(SetupError) {
+            try process.withRoot { (root) throws(SetupError) in try perform(mount, MountOptions(mount), root) }
+        } catch {
+            throw SetupError(error.code, "error mounting \"\(mount.source ?? mount.type ?? "")\" to rootfs at \"\(mount.destination)\": \(error.message)")
+        }
+    }
+
+    private func perform(_ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
+        let type = mount.type ?? ""
+        if options.isBind && !options.isRemount { return try bind(mount, options, root) }
+        if options.isRemount { return try remount(mount, options, root) }
+        switch type {
+        case "": throw SetupError(.unsupported, "the mount has no type and is not a bind mount")
+        case "cgroup": try ControlGroupMounts(process: process, mounting: self).perform(mount, options, root)
+        default: try fileSystem(type, mount, options, root)
+        }
+    }
+
+    // MARK: Bind mounts
+
+    private func bind(_ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
+        guard let path = mount.source, path.hasPrefix("/") else { throw SetupError("a bind mount needs an absolute source") }
+        if let option = options.data.first { throw SetupError("invalid mount option \"\(option)\" of a bind mount") }
+        let source = try doing("open source") { () throws(SystemError) in try OwnedDescriptor(opening: path, flags: O_PATH) }
+        let status = try doing("stat source") { () throws(SystemError) in try source.status() }
+        let target = try self.target(mount.destination, isDirectory: status.isDirectory, root)
+        try checkTarget(target, mount.destination, sourceIsProc: isProc(source), root)
+        let clone = try doing("open_tree") { () throws(SystemError) in try MountDescriptor(cloning: source, recursive: options.isRecursive) }
+        if options.idMapping != nil || !mount.uidMappings.isEmpty {
+            try IdentityMapping.apply(mount, to: clone, recursive: options.idMapping == .recursive)
+        }
+        try finish(clone, options, over: target)
+    }
+
+    private func target(_ destination: String, isDirectory: Bool, _ root: borrowing RootDirectory) throws(SetupError) -> OwnedDescriptor {
+        let target = try doing("create mount point") { () throws(SystemError) in
+            isDirectory ? try root.directory(destination) : try root.file(destination)
+        }
+        let status = try doing("stat mount point") { () throws(SystemError) in try target.status() }
+        if status.isDirectory != isDirectory {
+            throw SetupError(isDirectory ? "not a directory: a directory cannot be mounted on a file" : "is a directory: a file cannot be mounted on a directory")
+        }
+        return target
+    }
+
+    /// Sets a detached mount's attributes, shows it, and only then its propagation.
+    private func finish(_ mount: borrowing MountDescriptor, _ options: MountOptions, over target: borrowing OwnedDescriptor) throws(SetupError) {
+        try doing("set mount attributes") { () throws(SystemError) in
+            // Before it is attached: nobody ever sees it writable.
+            if !options.recursiveSet.isEmpty || !options.recursiveClear.isEmpty {
+                try mount.setAttributes(options.recursiveSet, clearing: options.recursiveClear, recursive: true)
+            }
+            if !options.set.isEmpty || !options.clear.isEmpty { try mount.setAttributes(options.set, clearing: options.clear) }
+        }
+        try doing("attach") { () throws(SystemError) in try mount.attach(over: target) }
+        try propagate(mount, options)
+    }
+
+    private func propagate(_ mount: borrowing MountDescriptor, _ options: MountOptions) throws(SetupError) {
+        for propagation in options.propagations {
+            try doing("set mount propagation") { () throws(SystemError) in
+                try mount.setAttributes([], propagation: propagation.kind, recursive: propagation.recursive)
+            }
+        }
+    }
+
+    // MARK: File systems
+
+    /// Types whose instances are shared or have no notion of being read-only themselves: "ro" is the mount's attribute alone.
+    private static let sharedInstances: Set<String> = ["proc", "sysfs", "tmpfs", "ramfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "bpf"]
+
+    private func fileSystem(_ type: String, _ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
+        if type == "proc" || type == "sysfs" { try checkNotLink(mount.destination, root) }
+        let target = try self.target(mount.destination, isDirectory: true, root)
+        try checkTarget(target, mount.destination, sourceIsProc: type == "proc", root)
+        let made = try instance(type, source: mount.source ?? type, options)
+        if options.copiesUp {
+            guard type == "tmpfs" else { throw SetupError("tmpcopyup is for tmpfs only") }
+            try doing("tmpcopyup") { () throws(SystemError) in try copyTree(from: target, to: made.descriptor) }
+        }
+        try finish(made, options, over: target)
+    }
+
+    /// A detached mount of a new instance of a file system.
+    func instance(_ type: String, source: String, _ options: MountOptions) throws(SetupError) -> MountDescriptor {
+        try doing("mount \(type)") { () throws(SystemError) in
+            let context = try FileSystemContext(type: type)
+            if !source.isEmpty { try context.set("source", source) }
+            for flag in options.instanceFlags { try context.set(flag: flag) }
+            if options.set.contains(.readOnly), !Mounting.sharedInstances.contains(type) { try context.set(flag: "ro") }
+            // Several options may stand in one string, as in fstab.
+            for option in options.data.flatMap({ $0.split(separator: ",") }) {
+                if let equals = option.firstIndex(of: "=") {
+                    try context.set(String(option[..<equals]), String(option[option.index(after: equals)...]))
+                } else {
+                    try context.set(flag: String(option))
+                }
+            }
+            return try context.mount([])
+        }
+    }
+
+    // MARK: Remounts
+
+    private func remount(_ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
+        let target = try doing("open") { () throws(SystemError) in try root.open(mount.destination) }
+        if options.isBind {
+            // The mount's own attributes alone; what is not named stays.
+            let existing = MountDescriptor(target)
+            try doing("remount") { () throws(SystemError) in
+                if !options.recursiveSet.isEmpty { try existing.setAttributes(options.recursiveSet, clearing: options.recursiveClear, recursive: true) }
+                try existing.setAttributes(options.set, clearing: options.clear)
+            }
+            return try propagate(existing, options)
+        }
+        try doing("remount") { () throws(SystemError) in
+            try MountTree.remount(target.procPath, flags: options.remountFlags, data: options.data.isEmpty ? nil : options.data.joined(separator: ","))
+        }
+        try propagate(MountDescriptor(target), options)
+    }
+
+    // MARK: What must not be mounted over
+
+    /// Files of /proc that programs such as lxcfs give a container its own view of.
+    private static let allowedInProc: Set<String> = [
+        "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo",
+        "/proc/net/dev", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+    ]
+
+    private static let procMagic = 0x9fa0
+
+    private func isProc(_ handle: borrowing OwnedDescriptor) -> Bool { (try? handle.fileSystemType()) == Mounting.procMagic }
+
+    /// A mount inside /proc would show later steps (labels, sysctls) files of the image's choice (CVE-2019-16884).
+    private func checkTarget(_ target: borrowing OwnedDescriptor, _ destination: String, sourceIsProc: Bool, _ root: borrowing RootDirectory) throws(SetupError) {
+        let inside = try doing("resolve") { () throws(SystemError) in try root.inside(target) }
+        if inside == "/" { throw SetupError("the destination is the root itself") }
+        if inside == "/proc" {
+            if !sourceIsProc { throw SetupError("\"\(destination)\" cannot be mounted because it is not of type proc") }
+            return
+        }
+        if inside.hasPrefix("/proc/"), !Mounting.allowedInProc.contains(inside) {
+            throw SetupError("\"\(destination)\" cannot be mounted because it is inside /proc")
+        }
+    }
+
+    /// /proc and /sys themselves must not be symbolic links of the image.
+    private func checkNotLink(_ destination: String, _ root: borrowing RootDirectory) throws(SetupError) {
+        do throws(SystemError) {
+            let place = try root.parent(of: destination)
+            if try place.directory.status(of: place.name).isSymbolicLink {
+                throw SystemError(.symbolicLinkLoop, "open", path: destination)
+            }
+        } catch {
+            if error.errno == .noSuchFile { return }
+            throw SetupError("must be mounted on an ordinary directory", error)
+        }
+    }
+}

@@ -1,0 +1,269 @@
+internal import Glibc
+internal import LinuxSystem
+public import OCISpec
+
+/// A container's control group: one directory in version 2, one in each hierarchy of version 1 (cgroupfs semantics: no systemd).
+public final class ControlGroup {
+    /// A hierarchy and the group's directory in it.
+    public struct Place: Hashable, Sendable {
+        public let hierarchy: ControlGroupHierarchy
+        public let directory: String
+    }
+
+    public let layout: ControlGroupLayout
+    public let places: [Place]
+
+    init(layout: ControlGroupLayout, places: [Place]) {
+        self.layout = layout
+        self.places = places
+    }
+
+    /// The one directory that processes are put into by clone3(2), in a unified layout.
+    public var unifiedDirectory: String? { layout.isUnified ? places.first?.directory : nil }
+
+    /// Where the group of a configuration is or would be; touches nothing.
+    /// - Parameters:
+    ///   - path: linux.cgroupsPath; nil or empty: a child of the caller's own group, named by the container's identifier.
+    public static func locate(path: String?, identifier: String) throws(ControlGroupError) -> ControlGroup {
+        let layout = try ControlGroupLayout.current()
+        guard !layout.hierarchies.isEmpty else { throw .notMounted }
+        let own: [String: String]
+        do throws(SystemError) {
+            own = ControlGroupLayout.memberships(String(decoding: try readFile("/proc/self/cgroup"), as: UTF8.self))
+        } catch { throw .system(error) }
+        var places: [Place] = []
+        for hierarchy in layout.hierarchies {
+            let membership = own[hierarchy.controllers.joined(separator: ",")]
+                ?? own.first { Set($0.key.split(separator: ",").map(String.init)) == Set(hierarchy.controllers) }?.value ?? "/"
+            let directory = try ControlGroupLayout.directory(in: hierarchy, path: path, identifier: identifier, membership: membership)
+            places.append(Place(hierarchy: hierarchy, directory: directory))
+        }
+        return ControlGroup(layout: layout, places: places)
+    }
+
+    /// Makes the group's directories and enables the controllers above them.
+    /// - Throws: `.notEmpty` if the group exists and has processes.
+    public static func create(path: String?, identifier: String) throws(ControlGroupError) -> ControlGroup {
+        let group = try locate(path: path, identifier: identifier)
+        // Before anything is made, so that a refusal does not remove what is somebody else's.
+        for place in group.places where !(try group.processes(in: place.directory)).isEmpty { throw .notEmpty(path: place.directory) }
+        do throws(ControlGroupError) {
+            for place in group.places { try group.make(place) }
+        } catch {
+            try? group.delete()
+            throw error
+        }
+        return group
+    }
+
+    private func make(_ place: Place) throws(ControlGroupError) {
+        let relative = place.directory.dropFirst(place.hierarchy.mountPoint.count).split(separator: "/")
+        var directory = place.hierarchy.mountPoint
+        for component in relative {
+            if place.hierarchy.isVersion2 { enableControllers(in: directory) }
+            let parent = directory
+            directory += "/" + component
+            do throws(SystemError) {
+                try LinuxSystem.makeDirectory(directory)
+            } catch { throw .system(error) }
+            if place.hierarchy.controllers.contains("cpuset") { inheritCPUSet(directory, from: parent) }
+        }
+    }
+
+    /// Passes every controller on to the children. Which ones are needed shows when limits are written.
+    private func enableControllers(in directory: String) {
+        guard let bytes = try? readFile(directory + "/cgroup.controllers") else { return }
+        let available = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+        let line = available.map { "+\($0)" }.joined(separator: " ")
+        if (try? overwrite(directory + "/cgroup.subtree_control", line)) != nil { return }
+        // One that cannot be enabled (realtime processes forbid cpu) must not keep the others off.
+        for controller in available { try? overwrite(directory + "/cgroup.subtree_control", "+\(controller)") }
+    }
+
+    /// A new cpuset of version 1 is empty and takes no process.
+    private func inheritCPUSet(_ directory: String, from parent: String) {
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            guard let own = try? readFile(directory + "/" + file), own.allSatisfy({ $0 == UInt8(ascii: "\n") }),
+                let inherited = try? readFile(parent + "/" + file) else { continue }
+            try? overwrite(directory + "/" + file, String(decoding: inherited, as: UTF8.self))
+        }
+    }
+
+    /// Puts linux.resources in force. Call before processes are in the group.
+    public func apply(_ resources: ResourcesSpec) throws(ControlGroupError) {
+        if layout.isUnified {
+            guard let directory = unifiedDirectory else { throw .notMounted }
+            try attachDeviceFilter(DeviceRule.effective(resources.devices), to: directory)
+            try checkUsage(resources.memory, file: directory + "/memory.current")
+            for write in try version2Writes(resources) { try perform(write, in: directory) }
+        } else {
+            if let memory = directory(of: "memory") { try checkUsage(resources.memory, file: memory + "/memory.usage_in_bytes") }
+            for write in try version1Writes(resources) {
+                guard let directory = directory(of: write.controller) else {
+                    // Device rules are ours as well as the configuration's; the rest was asked for.
+                    throw .missingController(write.controller, file: write.file)
+                }
+                try perform(write, in: directory)
+            }
+        }
+    }
+
+    /// linux.resources.memory.checkBeforeUpdate: a limit below the usage is refused instead of making the kernel reclaim and kill.
+    private func checkUsage(_ memory: ResourcesSpec.MemorySpec?, file: String) throws(ControlGroupError) {
+        guard let memory, memory.checkBeforeUpdate == true, let limit = memory.limit, limit > 0, let used = number(file) else { return }
+        if UInt64(limit) < used { throw .invalidValue(field: "memory.limit", reason: "\(limit) is less than the \(used) bytes in use") }
+    }
+
+    private func attachDeviceFilter(_ rules: [DeviceRule], to directory: String) throws(ControlGroupError) {
+        do throws(SystemError) {
+            let program = try DeviceFilterProgram(instructions: DeviceFilter.program(rules))
+            let group = try OwnedDescriptor(opening: directory, flags: O_RDONLY | O_DIRECTORY)
+            try program.attach(to: group)
+        } catch {
+            if error.errno == .notImplemented || error.errno == .invalidArgument {
+                throw .unsupported(field: "devices", reason: "this kernel has no eBPF filters for devices (CONFIG_CGROUP_BPF)")
+            }
+            throw .system(error)
+        }
+    }
+
+    /// The directory of the hierarchy with a controller of version 1.
+    private func directory(of controller: String) -> String? {
+        places.first { $0.hierarchy.controllers.contains(controller) }?.directory
+    }
+
+    private func perform(_ write: ResourceWrite, in directory: String) throws(ControlGroupError) {
+        do throws(SystemError) {
+            try overwrite(directory + "/" + write.file, write.value)
+        } catch {
+            guard error.errno == .noSuchFile else { throw .system(error) }
+            if let other = write.otherwise {
+                return try perform(ResourceWrite(write.controller, other.file, other.value, optional: write.optional), in: directory)
+            }
+            if !write.optional { throw .missingController(write.controller, file: write.file) }
+        }
+    }
+
+    /// Moves a process into the group.
+    public func add(_ pid: Int32) throws(ControlGroupError) {
+        do throws(SystemError) {
+            for place in places { try overwrite(place.directory + "/cgroup.procs", "\(pid)") }
+        } catch { throw .system(error) }
+    }
+
+    /// The processes of the group and of groups beneath it, in the caller's pid namespace, without those that cannot be seen from there.
+    public func processes() throws(ControlGroupError) -> [Int32] {
+        var all: Set<Int32> = []
+        for place in relevantPlaces { all.formUnion(try processes(in: place.directory)) }
+        return all.sorted()
+    }
+
+    /// Version 1: one hierarchy suffices, for all processes are in every one. In a hybrid layout the version 2 tree may have fewer.
+    private var relevantPlaces: [Place] {
+        if layout.isUnified { return places }
+        let first = places.first { $0.hierarchy.controllers.contains("devices") || $0.hierarchy.controllers.contains("freezer") } ?? places.first
+        return first.map { [$0] } ?? []
+    }
+
+    private func processes(in directory: String) throws(ControlGroupError) -> [Int32] {
+        do throws(SystemError) {
+            var result = String(decoding: try readFile(directory + "/cgroup.procs"), as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }.filter { $0 > 0 }
+            for child in try subdirectories(of: directory) { result += (try? processes(in: directory + "/" + child)) ?? [] }
+            return result
+        } catch {
+            // A threaded group has no list; one that is gone has no processes.
+            if error.errno == .noSuchFile || error.errno == .notSupported || error.errno == Errno(rawValue: ENODEV) { return [] }
+            throw .system(error)
+        }
+    }
+
+    private func subdirectories(of directory: String) throws(SystemError) -> [String] {
+        let handle = try OwnedDescriptor(opening: directory, flags: O_RDONLY | O_DIRECTORY)
+        return try handle.entries().filter { (try? handle.status(of: $0))?.isDirectory ?? false }
+    }
+}
+
+// MARK: Freezing, killing, removing
+
+extension ControlGroup {
+    /// Stops all processes of the group (or lets them go on).
+    public func setFrozen(_ frozen: Bool) throws(ControlGroupError) {
+        do throws(SystemError) {
+            if let directory = unifiedDirectory {
+                try overwrite(directory + "/cgroup.freeze", frozen ? "1" : "0")
+                for _ in 0..<1000 {
+                    let events = String(decoding: try readFile(directory + "/cgroup.events"), as: UTF8.self)
+                    if events.contains("frozen \(frozen ? 1 : 0)") { return }
+                    sleep(milliseconds: 2)
+                }
+            } else if let directory = directory(of: "freezer") {
+                // A process that forks meanwhile makes the state stick at FREEZING until it is asked again.
+                for _ in 0..<1000 {
+                    try overwrite(directory + "/freezer.state", frozen ? "FROZEN" : "THAWED")
+                    let state = String(decoding: try readFile(directory + "/freezer.state"), as: UTF8.self)
+                    if state.hasPrefix(frozen ? "FROZEN" : "THAWED") { return }
+                    sleep(milliseconds: 2)
+                }
+            } else { throw SystemError(.notSupported, "freezer") }
+        } catch { throw .system(error) }
+        throw .stillBusy(path: unifiedDirectory ?? directory(of: "freezer") ?? "")
+    }
+
+    /// Sends a signal to every process of the group. SIGKILL reaches those that fork meanwhile, too.
+    public func signalAll(_ number: Int32) throws(ControlGroupError) {
+        if number == SIGKILL, let directory = unifiedDirectory, (try? overwrite(directory + "/cgroup.kill", "1")) != nil { return }
+        // While they are frozen, none can fork away from the signal.
+        let frozen = (try? setFrozen(true)) != nil
+        defer { if frozen { try? setFrozen(false) } }
+        for pid in try processes() {
+            do throws(SystemError) {
+                try sendSignal(number, to: pid)
+            } catch {
+                if error.errno != .noSuchProcess { throw .system(error) }
+            }
+        }
+    }
+
+    /// Removes the group, killing what is in it. Waits a few seconds for processes to be gone, which somebody else must reap.
+    public func delete() throws(ControlGroupError) {
+        var lastError: ControlGroupError?
+        for place in places {
+            do throws(ControlGroupError) {
+                try remove(place.directory)
+            } catch { lastError = error }
+        }
+        if let lastError { throw lastError }
+    }
+
+    private func remove(_ directory: String) throws(ControlGroupError) {
+        var delay: UInt32 = 1
+        for _ in 0..<12 {
+            do throws(SystemError) {
+                for child in try subdirectories(of: directory) { try? remove(directory + "/" + child) }
+                try removeDirectory(directory)
+                return
+            } catch {
+                if error.errno == .noSuchFile { return }
+                guard error.errno == .busy || error.errno == .notEmpty else { throw .system(error) }
+            }
+            for pid in (try? processes(in: directory)) ?? [] { try? sendSignal(SIGKILL, to: pid) }
+            sleep(milliseconds: delay)
+            delay *= 2
+        }
+        throw .stillBusy(path: directory)
+    }
+}
+
+/// Writes a value into a file that exists.
+func overwrite(_ path: String, _ value: String) throws(SystemError) {
+    let file = try OwnedDescriptor(opening: path, flags: O_WRONLY)
+    do throws(SystemError) {
+        try file.writeAll(Array(value.utf8))
+    } catch { throw SystemError(error.errno, "write \(value)", path: path) }
+}
+
+/// The number that is all of a small file, or nil ("max", or no such file).
+func number(_ path: String) -> UInt64? {
+    guard let bytes = try? readFile(path, limit: 4096) else { return nil }
+    return UInt64(String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+}

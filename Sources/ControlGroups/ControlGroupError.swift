@@ -1,0 +1,37 @@
+public import LinuxSystem
+
+/// Why a control group could not be made, limited or removed.
+public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertible {
+    case system(SystemError)
+    /// No cgroup file system is mounted.
+    case notMounted
+    /// linux.cgroupsPath has the form of systemd's driver.
+    case systemdPath(String)
+    /// linux.cgroupsPath cannot be used.
+    case invalidPath(String)
+    /// The group has processes of somebody else.
+    case notEmpty(path: String)
+    /// A limit needs a controller that this machine does not have.
+    case missingController(String, file: String)
+    /// A field of linux.resources that this kernel's control groups cannot express.
+    case unsupported(field: String, reason: String)
+    /// A field of linux.resources with an impossible value.
+    case invalidValue(field: String, reason: String)
+    /// Processes of the group do not end.
+    case stillBusy(path: String)
+
+    public var description: String {
+        switch self {
+        case .system(let error): "cgroup: \(error)"
+        case .notMounted: "cgroup: no cgroup file system is mounted"
+        case .systemdPath(let path):
+            "cgroup: linux.cgroupsPath \"\(path)\" is for systemd's cgroup driver, which is not supported: use the cgroupfs driver (podman --cgroup-manager=cgroupfs, dockerd --exec-opt native.cgroupdriver=cgroupfs)"
+        case .invalidPath(let path): "cgroup: invalid linux.cgroupsPath \"\(path)\""
+        case .notEmpty(let path): "cgroup: container's cgroup is not empty: \(path)"
+        case .missingController(let controller, let file): "cgroup: controller \(controller) is not available (no file \(file))"
+        case .unsupported(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
+        case .invalidValue(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
+        case .stillBusy(let path): "cgroup: processes of \(path) do not end"
+        }
+    }
+}

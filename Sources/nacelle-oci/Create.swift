@@ -1,0 +1,51 @@
+import ArgumentParser
+import ContainerRuntime
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// The flags that `create` and `run` share.
+struct BundleOptions: ParsableArguments {
+    @Option(name: [.short, .long], help: "The bundle's folder.") var bundle = "."
+    @Option(help: "Unix socket that gets the terminal's master end.") var consoleSocket: String?
+    @Option(help: "File for the pid of the process that stands for the container.") var pidFile: String?
+    @Flag(help: "Accepted as runc does: the guest's root needs no pivot.") var noPivot = false
+    @Flag(help: "Accepted as runc does.") var noNewKeyring = false
+    @Option(help: "Pass so many further descriptors on: not possible into a machine, only 0 is.") var preserveFds = 0
+
+    var path: String { absolutePath(bundle) }
+
+    func validate() throws {
+        if preserveFds != 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
+    }
+}
+
+struct Create: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Create a container: all but the start of its program.")
+    @ParentCommand var parent: NacelleOCI
+    @OptionGroup var options: BundleOptions
+    @Argument(help: "The container's name.") var id: String
+
+    func run() throws {
+        let container = try parent.container(id)
+        let spec = try Container.configuration(bundle: options.path, log: parent.makeLog())
+        let streams = try detachedStreams(terminal: spec.process?.terminal ?? false, consoleSocket: options.consoleSocket)
+        try container.create(spec, bundle: options.path, streams: streams, components: .locate(), pidFile: options.pidFile.map(absolutePath))
+    }
+}
+
+/// Streams of a process that nobody waits for in the foreground.
+func detachedStreams(terminal: Bool, consoleSocket: String?) throws -> Container.Streams {
+    guard terminal else {
+        if consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
+        return .inherited
+    }
+    guard let consoleSocket else { throw RuntimeError("cannot allocate tty if runc will detach without setting console socket") }
+    let pair = try terminalPair()
+    try pair.sendMaster(to: consoleSocket)
+    return .terminal(SharedDescriptor(try pair.slave.duplicate()))
+}
+
+func terminalPair() throws(RuntimeError) -> ConsolePair {
+    do throws(SystemError) { return try ConsolePair() } catch { throw RuntimeError("cannot make a terminal", error) }
+}

@@ -1,0 +1,124 @@
+import AgentProtocol
+import ArgumentParser
+import ContainerRuntime
+import Glibc
+import LinuxSystem
+import OCISpec
+
+struct Exec: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Run another process in a container.")
+    @ParentCommand var parent: NacelleOCI
+    @Option(help: "Unix socket that gets the terminal's master end.") var consoleSocket: String?
+    @Option(help: "The process's working directory.") var cwd: String?
+    @Option(name: [.short, .long], help: "NAME=VALUE; repeatable.") var env: [String] = []
+    @Flag(name: [.short, .long], help: "Give it a terminal.") var tty = false
+    @Option(name: [.short, .long], help: "UID or UID:GID.") var user: String?
+    @Option(name: [.customShort("g"), .long], help: "Further group id; repeatable.") var additionalGids: [UInt32] = []
+    @Option(name: [.short, .long], help: "A file with the specification's process object.") var process: String?
+    @Flag(name: [.short, .long], help: "Do not wait.") var detach = false
+    @Option(help: "File for the pid of the process that stands for it.") var pidFile: String?
+    @Option(help: "Refused: SELinux labels are not supported yet.") var processLabel: String?
+    @Option(help: "Refused: AppArmor profiles are not supported yet.") var apparmor: String?
+    @Flag(help: "It cannot gain privileges.") var noNewPrivs = false
+    @Option(name: [.short, .long], help: "A capability to add; repeatable.") var cap: [String] = []
+    @Option(help: "Pass so many further descriptors on: not possible into a machine, only 0 is.") var preserveFds = 0
+    @Option(help: "Refused: control groups below the container's are not supported yet.") var cgroup: String?
+    @Flag(help: "Accepted as runc does; nothing is paused yet.") var ignorePaused = false
+    @Argument(help: "The container's name.") var id: String
+    @Argument(parsing: .captureForPassthrough, help: "The program and its arguments.") var command: [String] = []
+
+    func run() throws {
+        do {
+            try execute()
+        } catch let error as RuntimeError {
+            // runc ends with 255 whatever the reason, so that no status of a process is mistaken for it.
+            throw RuntimeError(error.message, exitStatus: 255)
+        }
+    }
+
+    private func execute() throws {
+        if preserveFds != 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
+        for (flag, value) in [("--process-label", processLabel), ("--apparmor", apparmor), ("--cgroup", cgroup)] where value != nil {
+            throw RuntimeError("\(flag) is not supported yet")
+        }
+        let container = try parent.container(id)
+        let process = try description(container)
+        if process.terminal && !detach { return try runOnTerminal(container, process) }
+        if process.terminal || consoleSocket != nil {
+            return try runDetachedTerminal(container, process)
+        }
+        let connection = try container.exec(process, streams: .inherited)
+        if detach {
+            try ExecHelper.start(connection, pidFile: pidFile.map(absolutePath))
+        } else {
+            if let pidFile { try ExecHelper.write(pid: getpid(), to: absolutePath(pidFile)) }
+            throw ExitCode(try ExecWaiter(connection).wait().shellCode)
+        }
+    }
+
+    /// The process as flags, `--process` and the container's own process say.
+    private func description(_ container: Container) throws(RuntimeError) -> ProcessSpec {
+        if let process {
+            let text: [UInt8]
+            do throws(SystemError) { text = try readFile(absolutePath(process)) } catch { throw RuntimeError("cannot read the process file", error) }
+            do throws(ConfigurationError) { return try ProcessSpec.parse(text).process } catch { throw RuntimeError("\(error)") }
+        }
+        guard !command.isEmpty else { throw RuntimeError("process args cannot be empty") }
+        var result = try container.baseProcess()
+        result.args = command.first == "--" ? Array(command.dropFirst()) : command
+        result.terminal = tty
+        result.consoleSize = nil
+        if let cwd { result.cwd = cwd }
+        result.env += env
+        if noNewPrivs { result.noNewPrivileges = true }
+        if let user { try Self.apply(user, to: &result) }
+        result.user.additionalGids += additionalGids
+        if !cap.isEmpty {
+            var sets = result.capabilities ?? CapabilitySets()
+            for name in cap {
+                for path in [\CapabilitySets.bounding, \.effective, \.permitted, \.ambient] where !sets[keyPath: path].contains(name) { sets[keyPath: path].append(name) }
+            }
+            result.capabilities = sets
+        }
+        return result
+    }
+
+    private static func apply(_ user: String, to process: inout ProcessSpec) throws(RuntimeError) {
+        let parts = user.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count <= 2, let uid = UInt32(parts[0]) else { throw RuntimeError("parsing \(user) as int for uid failed: UID or UID:GID is expected") }
+        process.user.uid = uid
+        if parts.count == 2 {
+            guard let gid = UInt32(parts[1]) else { throw RuntimeError("parsing \(user) as int for gid failed: UID or UID:GID is expected") }
+            process.user.gid = gid
+        }
+    }
+
+    private func runOnTerminal(_ container: Container, _ process: ProcessSpec) throws {
+        if consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
+        let pair = try terminalPair()
+        let master = SharedDescriptor(try pair.master.duplicate())
+        let slave = SharedDescriptor(try pair.slave.duplicate())
+        _ = consume pair
+        let connection = try container.exec(process, streams: .terminal(slave))
+        let user = UserTerminal()
+        defer { user.restore() }
+        let loop = try EventLoop()
+        let relay = try TerminalRelay(master, loop: loop) { columns, rows in
+            _ = try? connection.send(Request.resize(process: Container.execProcess, size: TerminalSize(columns: columns, rows: rows)))
+        }
+        let status = try ExecWaiter(connection).wait(loop: loop)
+        relay.drain()
+        user.restore()
+        throw ExitCode(status.shellCode)
+    }
+
+    private func runDetachedTerminal(_ container: Container, _ process: ProcessSpec) throws {
+        guard process.terminal else { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
+        guard let consoleSocket else { throw RuntimeError("cannot allocate tty if runc will detach without setting console socket") }
+        let pair = try terminalPair()
+        try pair.sendMaster(to: consoleSocket)
+        let slave = SharedDescriptor(try pair.slave.duplicate())
+        let connection = try container.exec(process, streams: .terminal(slave))
+        try ExecHelper.start(connection, terminal: slave, pidFile: pidFile.map(absolutePath))
+    }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import JSONText
+import OCISpec
+
+struct FeaturesCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "features", abstract: "Print what is supported, as the specification's features document.")
+
+    func run() throws { print(JSONValue.object(Self.document()).text(indent: "    ")) }
+
+    private static func strings(_ values: [String]) -> JSONValue { .array(values.map { .string($0) }) }
+
+    private static func object(_ members: [(String, JSONValue)]) -> JSONValue {
+        var object = JSONObject()
+        for (key, value) in members { object[key] = value }
+        return .object(object)
+    }
+
+    /// features.md and features-linux.md of runtime-spec 1.3.0.
+    private static func document() -> JSONObject {
+        var document = JSONObject()
+        document["ociVersionMin"] = .string(RuntimeSpec.minimumVersion)
+        document["ociVersionMax"] = .string(RuntimeSpec.version)
+        document["hooks"] = strings(["prestart", "createRuntime", "createContainer", "poststart", "poststop"])
+        document["mountOptions"] = strings(MountOption.table.map(\.name).filter { $0 != "idmap" && $0 != "ridmap" }.sorted())
+        document["linux"] = object([
+            ("namespaces", strings(NamespaceSpec.Kind.allCases.map(\.rawValue).sorted())),
+            ("capabilities", strings(Capability.all.map(\.name))),
+            ("cgroup", object([
+                ("v1", .bool(true)), ("v2", .bool(true)), ("systemd", .bool(false)), ("systemdUser", .bool(false)), ("rdma", .bool(true)),
+            ])),
+            ("seccomp", object([
+                ("enabled", .bool(true)),
+                ("actions", strings(SeccompSpec.Action.allCases.filter { $0 != .notify }.map(\.rawValue))),
+                ("operators", strings(SeccompSpec.Operator.allCases.map(\.rawValue))),
+                ("archs", strings(SeccompSpec.Architecture.allCases.map(\.rawValue))),
+                ("knownFlags", strings(SeccompSpec.Flag.allCases.map(\.rawValue))),
+                ("supportedFlags", strings([SeccompSpec.Flag.threadSync, .log, .specAllow].map(\.rawValue))),
+            ])),
+            ("apparmor", object([("enabled", .bool(false))])),
+            ("selinux", object([("enabled", .bool(false))])),
+            ("intelRdt", object([("enabled", .bool(false))])),
+            ("mountExtensions", object([("idmap", object([("enabled", .bool(false))]))])),
+            ("netDevices", object([("enabled", .bool(false))])),
+        ])
+        document["annotations"] = object([("dev.nacelle.version", .string(Version.number)), ("dev.nacelle.isolation", .string("microvm"))])
+        document["potentiallyUnsafeConfigAnnotations"] = strings(["dev.nacelle."])
+        return document
+    }
+}

@@ -1,0 +1,102 @@
+public import ArgumentParser
+public import ContainerRuntime
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// The root command: runc's global flags. Each verb is a file beside this one.
+struct NacelleOCI: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "nacelle-oci",
+        abstract: "An OCI runtime that runs every container in a KVM microVM of its own.",
+        discussion: """
+            Engines select it as they select runc: podman --runtime, dockerd --add-runtime, ctr run --runc-binary. By hand: make a bundle (a folder \
+            with config.json and rootfs/; `nacelle-oci spec` writes a config.json), then `nacelle-oci run ID` in it.
+
+            Files: /run/nacelle (state; --root), nacelle-vmm, guest/vmlinux and guest/root.erofs beside this program or in ../libexec/nacelle \
+            (NACELLE_VMM, NACELLE_KERNEL and NACELLE_GUEST_IMAGE name others). `nacelle-oci doctor` checks the machine.
+            """,
+        version: Version.text,
+        subcommands: [
+            Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Spec.self, FeaturesCommand.self, Doctor.self,
+        ])
+
+    @Option(help: "Folder for the containers' state.") var root = "/run/nacelle"
+    @Option(help: "File to write the log to instead of standard error.") var log: String?
+    @Option(help: "Format of the log: text or json.") var logFormat = RuntimeLog.Format.text
+    @Flag(help: "Log what is done.") var debug = false
+    @Flag(help: "Accepted as runc does; control groups are made directly, without systemd.") var systemdCgroup = false
+    @Option(help: "Accepted as runc does: true, false or auto.") var rootless: String?
+    @Option(help: ArgumentHelp("Accepted as runc does.", visibility: .hidden)) var criu: String?
+
+    func makeLog() throws(RuntimeError) -> RuntimeLog { try RuntimeLog(path: log, format: logFormat, debug: debug) }
+    func container(_ id: String) throws(RuntimeError) -> Container { try Container(root: absoluteRoot, id: id, log: makeLog()) }
+    var absoluteRoot: String { absolutePath(root) }
+}
+
+extension RuntimeLog.Format: ExpressibleByArgument {}
+
+/// Makes a path absolute by this process's working directory.
+func absolutePath(_ path: String) -> String {
+    if path.hasPrefix("/") { return path }
+    guard let folder = unsafe getcwd(nil, 0) else { return path }
+    defer { unsafe free(folder) }
+    let base = unsafe String(cString: folder)
+    return path == "." || path.isEmpty ? base : base + "/" + path
+}
+
+enum Version {
+    static let number = "0.1.0"
+    static let text = "nacelle-oci version \(number)\nspec: \(RuntimeSpec.version)"
+}
+
+@main
+enum Program {
+    static func main() {
+        _ = signal(SIGPIPE, SIG_IGN)
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
+        var failureLog: (() -> RuntimeLog?) = { nil }
+        do {
+            var command = try NacelleOCI.parseAsRoot(arguments)
+            failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
+            try command.run()
+        } catch let error as RuntimeError {
+            if let log = failureLog() { log.error(error.message) } else { complain(error.message) }
+            exit(error.exitStatus)
+        } catch let error as ExitCode {
+            exit(error.rawValue)
+        } catch {
+            let text = NacelleOCI.fullMessage(for: error)
+            if NacelleOCI.exitCode(for: error).isSuccess {
+                print(text)
+                exit(0)
+            }
+            complain(text)
+            if let log = Globals.parse(arguments).flatMap({ try? $0.makeLog() }), Globals.parse(arguments)?.log != nil { log.error(NacelleOCI.message(for: error)) }
+            exit(1)
+        }
+    }
+
+    private static func complain(_ text: String) { writeError(text + "\n") }
+}
+
+func writeError(_ text: String) { if let standardError = try? OwnedDescriptor(duplicating: 2) { try? standardError.writeAll(Array(text.utf8)) } }
+
+/// The global flags by themselves, for errors that come before (or outside of) a verb.
+private enum Globals {
+    static func parse(_ arguments: [String]) -> NacelleOCI? {
+        // Only the flags before the verb; the rest may be what is wrong.
+        var own: [String] = []
+        var index = 0
+        while index < arguments.count, arguments[index].hasPrefix("-") {
+            own.append(arguments[index])
+            if ["--root", "--log", "--log-format", "--rootless", "--criu"].contains(arguments[index]), index + 1 < arguments.count {
+                index += 1
+                own.append(arguments[index])
+            }
+            index += 1
+        }
+        return try? NacelleOCI.parse(own)
+    }
+}

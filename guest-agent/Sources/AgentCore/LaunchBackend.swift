@@ -1,0 +1,99 @@
+public import AgentProtocol
+internal import ContainerLaunch
+internal import OCISpec
+
+/// The container of a guest, made by ContainerLaunch.
+public final class LaunchBackend: ContainerBackend {
+    private static let controlGroup = "/container"
+    private let initProgram: String
+    private let log: (String) -> Void
+    private var launcher: ContainerLauncher?
+    private var container: LaunchedContainer?
+
+    /// - Parameters:
+    ///   - initProgram: the path of nacelle-init.
+    ///   - log: takes what is worth knowing and no failure.
+    public init(initProgram: String = WellKnown.guestInitPath, log: @escaping (String) -> Void) {
+        self.initProgram = initProgram
+        self.log = log
+    }
+
+    public func configure(plan: [UInt8]) throws(Failure) -> ProcessTraits {
+        var spec: RuntimeSpec
+        do throws(ConfigurationError) { spec = try RuntimeSpec.parse(plan).spec } catch { throw Failure(.other, "\(error)") }
+        guard let process = spec.process else { throw Failure(.other, "config.json: process: missing") }
+        // A guest has one container, whatever place the host's groups have for it.
+        if spec.linux == nil { spec.linux = LinuxSpec() }
+        spec.linux?.cgroupsPath = LaunchBackend.controlGroup
+        launcher = ContainerLauncher(plan: spec, identifier: "container", initProgram: initProgram)
+        return ProcessTraits(process, linux: spec.linux, isFirst: true)
+    }
+
+    public func create(streams: ChildStreams?) throws(Failure) -> StartedProcess {
+        guard let launcher else { throw Failure(.invalidState, "there is no configuration yet") }
+        do throws(LaunchError) {
+            let container = try launcher.create(streams: LaunchBackend.streams(streams))
+            self.container = container
+            return started(container.process)
+        } catch { throw Failure(error) }
+    }
+
+    public func start() throws(Failure) {
+        do throws(LaunchError) { try existing().start() } catch { throw Failure(error) }
+    }
+
+    public func traits(processPlan: [UInt8]) throws(Failure) -> ProcessTraits {
+        ProcessTraits(try LaunchBackend.process(processPlan), linux: launcher?.plan.linux, isFirst: false)
+    }
+
+    public func execute(processPlan: [UInt8], streams: ChildStreams?) throws(Failure) -> StartedProcess {
+        let process = try LaunchBackend.process(processPlan)
+        do throws(LaunchError) {
+            return started(try existing().exec(process: process, streams: LaunchBackend.streams(streams)))
+        } catch { throw Failure(error) }
+    }
+
+    public func processes() throws(Failure) -> [Int32] {
+        guard let container else { return [] }
+        do throws(LaunchError) { return try container.processes() } catch { throw Failure(error) }
+    }
+
+    public func signalEveryProcess(_ number: Int32) throws(Failure) {
+        do throws(LaunchError) { try existing().signalEveryProcess(number) } catch { throw Failure(error) }
+    }
+
+    private func existing() throws(LaunchError) -> LaunchedContainer {
+        guard let container else { throw LaunchError(.invalidState, "there is no container yet") }
+        return container
+    }
+
+    private func started(_ process: LaunchedProcess) -> StartedProcess {
+        for warning in process.warnings { log(warning) }
+        return StartedProcess(pid: process.pid, terminal: process.terminal)
+    }
+
+    private static func process(_ plan: [UInt8]) throws(Failure) -> ProcessSpec {
+        do throws(ConfigurationError) { return try ProcessSpec.parse(plan).process } catch { throw Failure(.other, "\(error)") }
+    }
+
+    private static func streams(_ streams: ChildStreams?) -> LaunchStreams {
+        guard let streams else { return .terminal() }
+        return LaunchStreams(input: streams.input, output: streams.output, error: streams.error)
+    }
+}
+
+extension Failure {
+    /// The same reason in the protocol's words.
+    init(_ error: LaunchError) {
+        let code: Code =
+            switch error.code {
+            case .other: .other
+            case .executableNotFound: .executableNotFound
+            case .permissionDenied: .permissionDenied
+            case .invalidState: .invalidState
+            case .noSuchProcess: .noSuchProcess
+            case .unsupported: .unsupported
+            }
+        self.init(code, error.message)
+    }
+}
