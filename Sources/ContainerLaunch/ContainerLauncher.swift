@@ -95,7 +95,7 @@ public final class ContainerLauncher {
             try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor))
             let pid = handshake.pid
             try handshake.waitUntilPrepared { () throws(LaunchError) in try self.beforePivot?(pid) }
-            try ProcessLimits.apply(process, to: handshake.pid)
+            try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: namespaces.inUserNamespace)
             return handshake
         } catch {
             handshake.abandon()

@@ -115,13 +115,15 @@ extension ProcessDescriptor {
 
 /// What only the launcher may do to a new process, whose own user namespace may not give it the right.
 enum ProcessLimits {
-    static func apply(_ process: ProcessSpec, to pid: Int32) throws(LaunchError) {
+    static func apply(_ process: ProcessSpec, to pid: Int32, inUserNamespace: Bool) throws(LaunchError) {
         if let adjustment = process.oomScoreAdj {
             do throws(SystemError) {
                 let file = try OwnedDescriptor(opening: "/proc/\(pid)/oom_score_adj", flags: O_WRONLY)
                 try file.writeAll(Array("\(adjustment)".utf8))
             } catch { throw LaunchError("set oom_score_adj", error) }
         }
+        // Elsewhere nacelle-init sets them itself, before it gives up its privileges.
+        if !inUserNamespace { return }
         for limit in process.rlimits {
             guard let number = ResourceLimit.number(limit.type) else { throw LaunchError(.other, "invalid rlimit type \(limit.type)") }
             do throws(SystemError) {

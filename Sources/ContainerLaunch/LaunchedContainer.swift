@@ -81,7 +81,7 @@ public final class LaunchedContainer {
             message.inUserNamespace = members.contains(.user)
             try handshake.send(message, streams, joins: joined.isEmpty ? [] : [self.process.processDescriptor])
             try handshake.waitUntilPrepared(beforePivot: nil)
-            try ProcessLimits.apply(process, to: handshake.pid)
+            try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: members.contains(.user))
             try handshake.start()
         } catch {
             handshake.abandon()

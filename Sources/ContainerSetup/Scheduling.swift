@@ -2,8 +2,19 @@ internal import AgentProtocol
 internal import LinuxSystem
 internal import OCISpec
 
-/// How the kernel runs the process: personality, I/O priority, scheduler.
+/// How the kernel runs the process: limits, personality, I/O priority, scheduler.
 enum Scheduling {
+    /// In a user namespace nobody may raise a limit; there the launcher sets them.
+    static func setLimits(_ process: InitProcess) throws(SetupError) {
+        if process.plan.inUserNamespace { return }
+        for limit in process.process.rlimits {
+            guard let number = ResourceLimit.number(limit.type) else { throw SetupError("invalid rlimit type \(limit.type)") }
+            try doing("error setting rlimit type \(limit.type)") { () throws(SystemError) in
+                try setResourceLimit(of: 0, number, soft: limit.soft, hard: limit.hard)
+            }
+        }
+    }
+
     static func setPersonality(_ process: InitProcess) throws(SetupError) {
         guard let personality = process.linux.personality else { return }
         if let flag = personality.flags.first { throw SetupError(.unsupported, "linux.personality.flags: \(flag) is not supported") }

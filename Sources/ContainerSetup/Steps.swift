@@ -67,6 +67,8 @@ public enum Setup {
         SetupStep("unknown capabilities", Capabilities.warnOfUnknown),
         SetupStep("descriptors", installDescriptors),
         SetupStep("seccomp, privileged", SystemCallFilter.loadPrivileged),
+        // Raising one needs CAP_SYS_RESOURCE.
+        SetupStep("limits", Scheduling.setLimits),
         SetupStep("bounding set", Capabilities.dropBounding),
         SetupStep("working directory, early", Identity.enterDirectoryEarly),
         SetupStep("user", Identity.become),

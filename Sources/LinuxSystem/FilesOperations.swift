@@ -24,6 +24,8 @@ public struct FileAttributes: Equatable, Sendable {
     /// Of a device node.
     public var deviceMajor: UInt32
     public var deviceMinor: UInt32
+    /// When the object came into being; nil where the file system does not keep it.
+    public var birthTime: FileTime?
 
     init(_ raw: clinux_attributes) {
         inode = raw.inode
@@ -41,6 +43,7 @@ public struct FileAttributes: Equatable, Sendable {
         blockSize = raw.block_size
         deviceMajor = raw.device_major
         deviceMinor = raw.device_minor
+        birthTime = raw.has_birth != 0 ? FileTime(seconds: raw.birth_seconds, nanoseconds: raw.birth_nanoseconds) : nil
     }
 }
 
@@ -131,6 +134,9 @@ public struct AttributeName: Equatable, Sendable {
     }
 
     public init(_ text: String) throws(SystemError) { try self.init(Array(text.utf8)) }
+
+    /// system.posix_acl_access or system.posix_acl_default (acl(5))
+    public var isAccessControlList: Bool { terminated.starts(with: "system.posix_acl_".utf8) }
 }
 
 /// Entries of a directory that is open (O_PATH suffices). Nothing here follows a symbolic link.

@@ -37,6 +37,8 @@ final class TestBundle {
             return unsafe String(cString: made)
         }
         try #require(!directory.isEmpty)
+        // A mapped root must be able to enter.
+        try OwnedDescriptor(opening: "/tmp", flags: O_RDONLY | O_DIRECTORY).setPermissions(of: String(directory.dropFirst(5)), 0o755)
         identifier = String(directory.split(separator: "/").last ?? "test")
         for name in ["", "/bin", "/etc", "/dev", "/proc", "/sys", "/tmp", "/root"] { try makeDirectory(directory + "/rootfs" + name) }
         try writeFile(directory + "/rootfs/bin/busybox", try readFile("/bin/busybox"), mode: 0o755)

@@ -21,20 +21,24 @@ struct clinux_attributes {
   uint32_t access_nanoseconds, modify_nanoseconds, change_nanoseconds;
   uint32_t mode, links, user, group, block_size;
   uint32_t device_major, device_minor;
+  // When it came into being; not every file system knows.
+  int64_t birth_seconds;
+  uint32_t birth_nanoseconds, has_birth;
 };
 
 // An empty name means the object of the descriptor itself. A symbolic link is never followed.
 static inline long clinux_get_attributes(int fd, const uint8_t *name, struct clinux_attributes *out) {
   struct statx raw;
   int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name[0] == 0 ? AT_EMPTY_PATH : 0);
-  if (statx(fd, (const char *)name, flags, STATX_BASIC_STATS | STATX_MNT_ID, &raw) < 0) return -(long)errno;
+  if (statx(fd, (const char *)name, flags, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, &raw) < 0) return -(long)errno;
   *out = (struct clinux_attributes){
     .inode = raw.stx_ino, .size = raw.stx_size, .blocks = raw.stx_blocks,
     .device = makedev(raw.stx_dev_major, raw.stx_dev_minor), .mount = raw.stx_mnt_id,
     .access_seconds = raw.stx_atime.tv_sec, .modify_seconds = raw.stx_mtime.tv_sec, .change_seconds = raw.stx_ctime.tv_sec,
     .access_nanoseconds = raw.stx_atime.tv_nsec, .modify_nanoseconds = raw.stx_mtime.tv_nsec, .change_nanoseconds = raw.stx_ctime.tv_nsec,
     .mode = raw.stx_mode, .links = raw.stx_nlink, .user = raw.stx_uid, .group = raw.stx_gid, .block_size = raw.stx_blksize,
-    .device_major = raw.stx_rdev_major, .device_minor = raw.stx_rdev_minor};
+    .device_major = raw.stx_rdev_major, .device_minor = raw.stx_rdev_minor,
+    .birth_seconds = raw.stx_btime.tv_sec, .birth_nanoseconds = raw.stx_btime.tv_nsec, .has_birth = (raw.stx_mask & STATX_BTIME) != 0};
   return 0;
 }
 

@@ -10,7 +10,7 @@ extension FileServer {
     }
 
     private func attributesEntry(_ inode: Inode) throws(SystemError) -> FuseEntry {
-        var attributes = try inode.attributes()
+        var attributes = try attributes(of: inode)
         if inode === rootInode {
             // A directory of ours: its owner and times are nobody's business, and it is never written.
             attributes.inode = Fuse.rootNode
@@ -27,16 +27,16 @@ extension FileServer {
         let inode = try inode(header.node)
         let valid = wanted.valid
         if !valid.isDisjoint(with: [.user, .group]) {
-            try inode.object.descriptor.changeOwner(user: valid.contains(.user) ? wanted.user : nil, group: valid.contains(.group) ? wanted.group : nil)
+            try object(inode).descriptor.changeOwner(user: valid.contains(.user) ? wanted.user : nil, group: valid.contains(.group) ? wanted.group : nil)
         }
         if valid.contains(.mode) {
-            try links.changeMode(inode.object.descriptor, wanted.mode & 0o7777)
+            try links.changeMode(object(inode).descriptor, wanted.mode & 0o7777)
         }
         if valid.contains(.size) { try setSize(inode, wanted) }
         if !valid.isDisjoint(with: [.accessTime, .modificationTime, .accessNow, .modificationNow]) {
             let access = valid.contains(.accessNow) ? .now : valid.contains(.accessTime) ? wanted.accessTime : FileTime.unchanged
             let modification = valid.contains(.modificationNow) ? .now : valid.contains(.modificationTime) ? wanted.modificationTime : FileTime.unchanged
-            try links.changeTimes(inode.object.descriptor, access: access, modification: modification)
+            try links.changeTimes(object(inode).descriptor, access: access, modification: modification)
         }
         return try getAttributes(header)
     }
@@ -49,19 +49,19 @@ extension FileServer {
             // An open file may be cut though its mode has come to forbid it.
             try file.descriptor.truncate(to: size)
         } else {
-            try links.truncate(inode.object.descriptor, to: size)
+            try links.truncate(object(inode).descriptor, to: size)
         }
     }
 
     /// Clears set-user-ID, and set-group-ID of a file that its group may execute: what a kernel does before it writes for somebody
     /// without CAP_FSETID. The host's kernel itself clears file capabilities.
     func killPrivileges(_ inode: Inode) throws(SystemError) {
-        let mode = try inode.attributes().mode
+        let mode = try attributes(of: inode).mode
         guard mode & S_IFMT == S_IFREG else { return }
         var kept = mode & 0o7777 & ~S_ISUID
         if mode & S_IXGRP != 0 { kept &= ~S_ISGID }
         if kept == mode & 0o7777 { return }
-        try links.changeMode(inode.object.descriptor, kept)
+        try links.changeMode(object(inode).descriptor, kept)
     }
 
     // MARK: Extended attributes
@@ -70,28 +70,39 @@ extension FileServer {
     /// with CAP_SETFCAP) works, and trusted.* does not.
     func attribute(_ request: FuseRequest, _ header: FuseHeader) throws(SystemError) -> Answer {
         let inode = try inode(header.node)
-        if inode === rootInode { throw SystemError(.notSupported, "xattr") }
         switch request {
         case .getExtendedAttribute(let name, let limit):
-            if limit == 0 { return Self.sized(try links.extendedAttributeLength(name, of: inode.object.descriptor)) }
-            return Self.filled(try links.extendedAttribute(name, of: inode.object.descriptor, limit: limit))
+            do throws(SystemError) {
+                return try value(of: name, inode, limit: limit)
+            } catch where error.errno == .notSupported && name.isAccessControlList {
+                // The guest's kernel asks whenever it decides about access, and takes EOPNOTSUPP for the decision.
+                throw SystemError(Errno(rawValue: ENODATA), "getxattr")
+            }
+        case _ where inode === rootInode: throw SystemError(.notSupported, "xattr")
         case .listExtendedAttributes(let limit):
-            if limit == 0 { return Self.sized(try links.extendedAttributeNamesLength(of: inode.object.descriptor)) }
-            return Self.filled(try links.extendedAttributeNames(of: inode.object.descriptor, limit: limit))
+            if limit == 0 { return Self.sized(try links.extendedAttributeNamesLength(of: object(inode).descriptor)) }
+            return Self.filled(try links.extendedAttributeNames(of: object(inode).descriptor, limit: limit))
         case .removeExtendedAttribute(let name):
-            try links.removeExtendedAttribute(name, of: inode.object.descriptor)
+            try links.removeExtendedAttribute(name, of: object(inode).descriptor)
         case .setExtendedAttribute(let name, let value, let flags, let killsGroup):
-            try links.setExtendedAttribute(name, of: inode.object.descriptor, Array(value), flags: Int32(truncatingIfNeeded: flags))
+            try links.setExtendedAttribute(name, of: object(inode).descriptor, Array(value), flags: Int32(truncatingIfNeeded: flags))
             if killsGroup { try clearGroupID(inode) }
         default: throw SystemError(.notImplemented, "xattr")
         }
         return .empty
     }
 
+    private func value(of name: AttributeName, _ inode: Inode, limit: Int) throws(SystemError) -> Answer {
+        if inode === rootInode { throw SystemError(.notSupported, "xattr") }
+        let object = try object(inode)
+        if limit == 0 { return Self.sized(try links.extendedAttributeLength(name, of: object.descriptor)) }
+        return Self.filled(try links.extendedAttribute(name, of: object.descriptor, limit: limit))
+    }
+
     private func clearGroupID(_ inode: Inode) throws(SystemError) {
-        let mode = try inode.attributes().mode
+        let mode = try attributes(of: inode).mode
         guard mode & S_ISGID != 0 else { return }
-        try links.changeMode(inode.object.descriptor, mode & 0o7777 & ~S_ISGID)
+        try links.changeMode(object(inode).descriptor, mode & 0o7777 & ~S_ISGID)
     }
 
     /// struct fuse_getxattr_out

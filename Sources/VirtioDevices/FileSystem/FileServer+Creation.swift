@@ -10,7 +10,7 @@ extension FileServer {
     func makeDirectory(_ header: FuseHeader, _ name: EntryName, mode: UInt32, mask: UInt32) throws(SystemError) -> Answer {
         let parent = try directory(header.node)
         applyMask(mask)
-        try parent.object.descriptor.makeDirectory(name, mode: mode & FileServer.permissionBits)
+        try object(parent).descriptor.makeDirectory(name, mode: mode & FileServer.permissionBits)
         return try finishNew(header, parent, name, mode: mode, isDirectory: true)
     }
 
@@ -19,26 +19,26 @@ extension FileServer {
         guard [S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK].contains(mode & S_IFMT) else { throw SystemError(.invalidArgument, "mknod") }
         applyMask(mask)
         let number = DeviceNumber.decode(device)
-        try parent.object.descriptor.makeNode(name, mode: mode & (S_IFMT | FileServer.permissionBits), major: number.major, minor: number.minor)
+        try object(parent).descriptor.makeNode(name, mode: mode & (S_IFMT | FileServer.permissionBits), major: number.major, minor: number.minor)
         return try finishNew(header, parent, name, mode: mode, isDirectory: false)
     }
 
     func makeSymbolicLink(_ header: FuseHeader, _ name: EntryName, _ target: ArraySlice<UInt8>) throws(SystemError) -> Answer {
         let parent = try directory(header.node)
-        try parent.object.descriptor.makeSymbolicLink(name, target: target)
+        try object(parent).descriptor.makeSymbolicLink(name, target: target)
         return try finishNew(header, parent, name, mode: 0, isDirectory: false)
     }
 
     /// Opens what was just created under a name; without its owner it must not stay.
     private func finishNew(_ header: FuseHeader, _ parent: Inode, _ name: EntryName, mode: UInt32, isDirectory: Bool) throws(SystemError) -> Answer {
         do throws(SystemError) {
-            let object = try parent.object.descriptor.openEntry(name, flags: O_PATH)
+            let object = try object(parent).descriptor.openEntry(name, flags: O_PATH)
             try adopt(object, header, parent, mode: mode)
             var reply = FuseReply()
-            reply.append(try remember(object, beneath: parent))
+            reply.append(try remember(HeldFile(object), beneath: parent, name))
             return .bytes(reply)
         } catch {
-            if isDirectory { try? parent.object.descriptor.removeDirectory(name) } else { try? parent.object.descriptor.removeFile(name) }
+            if isDirectory { try? object(parent).descriptor.removeDirectory(name) } else { try? object(parent).descriptor.removeFile(name) }
             throw error
         }
     }
@@ -51,7 +51,7 @@ extension FileServer {
         let made = try object.attributes()
         var group: UInt32? = made.group == header.group ? nil : header.group
         // In a set-group-ID directory the host's kernel has given the directory's group already.
-        if group != nil, try parent.attributes().mode & S_ISGID != 0 { group = nil }
+        if group != nil, try attributes(of: parent).mode & S_ISGID != 0 { group = nil }
         let user: UInt32? = made.user == header.user ? nil : header.user
         if user != nil || group != nil { try object.changeOwner(user: user, group: group) }
         guard made.mode & S_IFMT != S_IFLNK else { return }
@@ -69,16 +69,16 @@ extension FileServer {
         applyMask(creation.mask)
         let file: OwnedDescriptor
         do throws(SystemError) {
-            file = try parent.object.descriptor.openEntry(name, flags: flags | O_CREAT | O_EXCL, mode: creation.mode & FileServer.permissionBits)
+            file = try object(parent).descriptor.openEntry(name, flags: flags | O_CREAT | O_EXCL, mode: creation.mode & FileServer.permissionBits)
         } catch where error.errno == .fileExists && creation.flags & UInt32(O_EXCL) == 0 {
             // The host made it after the guest had seen that there was none.
             return try openExisting(parent, name, creation)
         }
         do throws(SystemError) {
             try adopt(file, header, parent, mode: creation.mode)
-            return try created(file, parent, flags)
+            return try created(file, parent, name, flags)
         } catch {
-            try? parent.object.descriptor.removeFile(name)
+            try? object(parent).descriptor.removeFile(name)
             throw error
         }
     }
@@ -89,16 +89,16 @@ extension FileServer {
         applyMask(creation.mask)
         // O_EXCL: it can never get a name.
         let exclusive = Int32(truncatingIfNeeded: creation.flags) & O_EXCL
-        let file = try parent.object.descriptor.openUnnamedFile(flags: flags | exclusive, mode: creation.mode & FileServer.permissionBits)
+        let file = try object(parent).descriptor.openUnnamedFile(flags: flags | exclusive, mode: creation.mode & FileServer.permissionBits)
         try adopt(file, header, parent, mode: creation.mode)
-        return try created(file, parent, flags)
+        return try created(file, parent, nil, flags)
     }
 
     /// The reply for a file that is open as it is new.
-    private func created(_ file: consuming OwnedDescriptor, _ parent: Inode, _ flags: Int32) throws(SystemError) -> Answer {
+    private func created(_ file: consuming OwnedDescriptor, _ parent: Inode, _ name: EntryName?, _ flags: Int32) throws(SystemError) -> Answer {
         // Not by its name, which may mean another file by now.
         let object = try links.reopen(file, flags: O_PATH)
-        let entry = try remember(object, beneath: parent)
+        let entry = try remember(HeldFile(object), beneath: parent, name)
         return try opened(entry, HeldFile(file), flags)
     }
 

@@ -32,7 +32,7 @@ extension FileServer {
         let (file, flags) = try openFile(inode, flags: wanted, killsPrivileges: kills)
         let handle = try nodes.open(FileHandle(inode, file, isDirectory: false))
         var reply = FuseReply(reserving: 16)
-        reply.appendOpen(handle: handle, flags: replyFlags(inode, flags, attributes: try? inode.attributes()))
+        reply.appendOpen(handle: handle, flags: replyFlags(inode, flags, attributes: try? attributes(of: inode)))
         return .bytes(reply)
     }
 

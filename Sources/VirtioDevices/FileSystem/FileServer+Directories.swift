@@ -97,7 +97,7 @@ extension FileServer {
     private func plusEntry(_ line: DirectoryEntry, _ parent: Inode) -> PlusEntry {
         if line.isDots || nodes.isCrowded { return .unopened }
         do throws(SystemError) {
-            return .told(try entry(parent, try EntryName(line.name)))
+            return .told(try listedEntry(parent, try EntryName(line.name)))
         } catch {
             return error.errno == .noSuchFile ? .gone : .unopened
         }

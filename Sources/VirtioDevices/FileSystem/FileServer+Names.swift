@@ -27,45 +27,70 @@ extension FileServer {
             guard let index = shares.firstIndex(where: { $0.entryName == name }) else { throw SystemError(.noSuchFile, "lookup") }
             return try shareEntry(index)
         }
-        let object = try parent.object.descriptor.openEntry(name, flags: O_PATH)
-        return try remember(object, beneath: parent)
+        let object = try object(parent).descriptor.openEntry(name, flags: O_PATH)
+        return try remember(HeldFile(object), beneath: parent, name)
     }
 
     func shareEntry(_ index: Int) throws(SystemError) -> FuseEntry {
         let inode = roots[index]
         return FuseEntry(
-            node: inode.node, attributes: try inode.attributes(), isMountRoot: inode.isMountRoot, entrySeconds: CacheTime.shareSeconds)
+            node: inode.node, attributes: try attributes(of: inode), isMountRoot: inode.isMountRoot, entrySeconds: CacheTime.shareSeconds)
     }
 
-    /// The entry of an object that was just opened beneath `parent`.
-    func remember(_ object: consuming OwnedDescriptor, beneath parent: Inode) throws(SystemError) -> FuseEntry {
-        let attributes = try object.attributes()
-        // Whatever the host has mounted below is part of the share, as in a bind mount; the guest gives it a device number.
-        let isMounted = attributes.mount != parent.key.mount && attributes.mode & S_IFMT == S_IFDIR
-        if attributes.mount != parent.key.mount, try object.fileSystemStatistics().type == FileSystemStatistics.procType {
+    /// The entry of an object that was just opened beneath `parent`, counted as told.
+    func remember(_ object: HeldFile, beneath parent: Inode, _ name: EntryName?) throws(SystemError) -> FuseEntry {
+        let attributes = try object.descriptor.attributes()
+        if attributes.mount != parent.key.mount, try object.descriptor.fileSystemStatistics().type == FileSystemStatistics.procType {
             // Here the guest would find this very process, and its memory.
             throw SystemError(.permissionDenied, "lookup")
         }
-        let key = Inode.Key(share: parent.share, attributes)
-        let inode = try nodes.remember(key, mode: attributes.mode, isMountRoot: isMounted, descriptor: object)
+        return try remember(attributes, Inode.Place(object: object, parent: parent.node, name: name), beneath: parent)
+    }
+
+    private func remember(_ attributes: FileAttributes, _ place: Inode.Place, beneath parent: Inode) throws(SystemError) -> FuseEntry {
+        // Whatever the host has mounted below is part of the share, as in a bind mount; the guest gives it a device number.
+        let isMounted = attributes.mount != parent.key.mount && attributes.mode & S_IFMT == S_IFDIR
+        let inode = try nodes.remember(Inode.Key(share: parent.share, attributes), attributes, isMountRoot: isMounted, place: place)
         return FuseEntry(node: inode.node, attributes: attributes, isMountRoot: inode.isMountRoot)
+    }
+
+    /// As `entry`, for a listing: the object is looked at, and opened when it is needed, if ever.
+    func listedEntry(_ parent: Inode, _ name: EntryName) throws(SystemError) -> FuseEntry {
+        if parent === rootInode { return try entry(parent, name) }
+        let attributes = try object(parent).descriptor.attributes(of: name)
+        guard attributes.mount == parent.key.mount, attributes.birthTime != nil else { return try entry(parent, name) }
+        return try remember(attributes, Inode.Place(parent: parent.node, name: name), beneath: parent)
     }
 
     func readLink(_ header: FuseHeader) throws(SystemError) -> Answer {
         let inode = try inode(header.node)
         guard inode.type == S_IFLNK else { throw SystemError(.invalidArgument, "readlink") }
         var reply = FuseReply(reserving: 64)
-        reply.append(contentsOf: try inode.object.descriptor.readSymbolicLink())
+        reply.append(contentsOf: try object(inode).descriptor.readSymbolicLink())
         return .bytes(reply)
     }
 
+    /// A node that loses its name must be open, to live on as long as the guest uses it.
+    private func keepOpen(_ parent: Inode, _ name: EntryName) -> (inode: Inode, object: HeldFile)? {
+        guard nodes.hasClosedNodes, let attributes = try? object(parent).descriptor.attributes(of: name),
+            let inode = nodes.known(Inode.Key(share: parent.share, attributes)), let object = try? object(inode)
+        else { return nil }
+        return (inode, object)
+    }
+
     func unlink(_ header: FuseHeader, _ name: EntryName) throws(SystemError) -> Answer {
-        try directory(header.node).object.descriptor.removeFile(name)
+        let parent = try directory(header.node)
+        let kept = keepOpen(parent, name)
+        try object(parent).descriptor.removeFile(name)
+        if let kept { nodes.hold(kept.inode, kept.object) }
         return .empty
     }
 
     func removeDirectory(_ header: FuseHeader, _ name: EntryName) throws(SystemError) -> Answer {
-        try directory(header.node).object.descriptor.removeDirectory(name)
+        let parent = try directory(header.node)
+        let kept = keepOpen(parent, name)
+        try object(parent).descriptor.removeDirectory(name)
+        if let kept { nodes.hold(kept.inode, kept.object) }
         return .empty
     }
 
@@ -83,18 +108,21 @@ extension FileServer {
         guard flags & ~FileServer.renameFlags == 0 else { throw SystemError(.invalidArgument, "rename") }
         let from = try directory(header.node)
         let target = try companion(node, of: from)
-        try from.object.descriptor.rename(name, to: target.object.descriptor, newName, flags: flags)
+        let moved = keepOpen(from, name)
+        let replaced = keepOpen(target, newName)
+        try object(from).descriptor.rename(name, to: try object(target).descriptor, newName, flags: flags)
+        if let replaced { nodes.hold(replaced.inode, replaced.object) }
+        if let moved { nodes.move(moved.inode, to: Inode.Place(object: moved.object, parent: target.node, name: newName)) }
         return .empty
     }
 
     func link(_ header: FuseHeader, _ name: EntryName, from node: UInt64) throws(SystemError) -> Answer {
         let parent = try directory(header.node)
         let source = try companion(node, of: parent)
-        try links.link(source.object.descriptor, in: parent.object.descriptor, name)
+        let object = try object(source)
+        try links.link(object.descriptor, in: try self.object(parent).descriptor, name)
         var reply = FuseReply()
-        // Another descriptor of the same object: the guest is told of the node that it knows.
-        let again = try source.object.descriptor.duplicate()
-        reply.append(try remember(again, beneath: parent))
+        reply.append(try remember(object, beneath: parent, name))
         return .bytes(reply)
     }
 }

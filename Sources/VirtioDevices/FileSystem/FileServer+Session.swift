@@ -45,7 +45,7 @@ extension FileServer {
                     type: 0, blocks: 0, freeBlocks: 0, availableBlocks: 0, files: UInt64(shares.count), freeFiles: 0, blockSize: 4096,
                     nameLength: UInt32(EntryName.maximumLength), fragmentSize: 4096))
         } else {
-            reply.append(try inode.object.descriptor.fileSystemStatistics())
+            reply.append(try object(inode).descriptor.fileSystemStatistics())
         }
         return .bytes(reply)
     }
@@ -71,6 +71,6 @@ extension FileServer {
         case S_IFLNK: throw SystemError(.symbolicLinkLoop, "open")
         default: throw SystemError(Errno(rawValue: ENXIO), "open")
         }
-        return try links.reopen(inode.object.descriptor, flags: flags | O_NOCTTY | O_NONBLOCK)
+        return try links.reopen(object(inode).descriptor, flags: flags | O_NOCTTY | O_NONBLOCK)
     }
 }

@@ -37,13 +37,14 @@ final class FileServer: Sendable {
         nodes = NodeTable(limit: max(64, descriptorLimit - FileServer.reservedDescriptors))
         let nodes = nodes
         roots = shares.enumerated().map { index, share in
-            nodes.pin(Inode.Key(share: index, share.attributes), mode: share.attributes.mode, object: share.object)
+            nodes.pin(Inode.Key(share: index, share.attributes), share.attributes, object: share.object)
         }
         // Any directory will do: nothing is ever asked of this one's descriptor.
         let place = HeldFile(try OwnedDescriptor(opening: "/", flags: O_PATH | O_DIRECTORY))
         var attributes = try place.descriptor.attributes()
         attributes.inode = Fuse.rootNode
-        rootInode = Inode(node: Fuse.rootNode, key: Inode.Key(share: -1, attributes), mode: S_IFDIR, isMountRoot: false, object: place)
+        rootInode = Inode(
+            node: Fuse.rootNode, key: Inode.Key(share: -1, attributes), attributes, isMountRoot: false, place: Inode.Place(object: place))
     }
 
     /// The guest starts over.
@@ -161,6 +162,11 @@ final class FileServer: Sendable {
     func inode(_ node: UInt64) throws(SystemError) -> Inode {
         node == Fuse.rootNode ? rootInode : try nodes.inode(node)
     }
+
+    /// The open object of a node.
+    func object(_ inode: Inode) throws(SystemError) -> HeldFile { try nodes.object(inode) }
+
+    func attributes(of inode: Inode) throws(SystemError) -> FileAttributes { try object(inode).descriptor.attributes() }
 
     private func warnOfDescriptors() {
         if hasWarned.exchange(true, ordering: .relaxed) { return }

@@ -22,14 +22,22 @@ public final class FileSystemDevice: VirtioDevice {
     ///   - writeback: let the guest's kernel hold written data back. Only for shares that nobody else touches meanwhile.
     ///   - log: gets lines for the person who runs the machine.
     /// - Throws: `EINVAL` for a bad tag or two shares of one name.
-    public init(tag: String, shares: [Share], writeback: Bool = false, log: @escaping @Sendable (String) -> Void = { _ in }) throws(SystemError) {
+    public convenience init(
+        tag: String, shares: [Share], writeback: Bool = false, log: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws(SystemError) {
+        try self.init(tag: tag, shares: shares, writeback: writeback, descriptorLimit: LinuxSystem.descriptorLimit(), log: log)
+    }
+
+    init(
+        tag: String, shares: [Share], writeback: Bool = false, descriptorLimit: Int, log: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws(SystemError) {
         let bytes = Array(tag.utf8)
         guard (1...Self.tagLength).contains(bytes.count), Set(shares.map(\.name)).count == shares.count else {
             throw SystemError(.invalidArgument, "virtio-fs", path: tag)
         }
         // struct virtio_fs_config: the tag, padded with zeros, and the number of request queues.
         configuration = bytes + [UInt8](repeating: 0, count: Self.tagLength - bytes.count) + [1, 0, 0, 0]
-        server = try FileServer(shares: shares, writeback: writeback, descriptorLimit: descriptorLimit(), log: log)
+        server = try FileServer(shares: shares, writeback: writeback, descriptorLimit: descriptorLimit, log: log)
         workers = try WorkerPool(server)
     }
 
@@ -66,8 +74,10 @@ public final class FileSystemDevice: VirtioDevice {
         server.endSession()
     }
 
-    /// Nodes and open files that the guest holds, each a descriptor of this process.
+    /// Nodes and open files that the guest holds.
     var openCount: Int { server.nodes.count }
+    /// Of these nodes, how many are open now, besides the shares' roots.
+    var openNodeCount: Int { server.nodes.openNodeCount }
 }
 
 extension FileSystemDevice {

@@ -8,10 +8,12 @@ final class HeldFile: Sendable {
     init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 }
 
-/// An object of the host's file system that the guest's kernel knows by a node number. It stays open, with O_PATH, as long.
+/// An object of the host's file system that the guest's kernel knows by a node number.
+///
+/// It is open, with O_PATH, as long as descriptors suffice; then those that were not used lately are closed, and opened again by name
+/// when they are needed. Only `NodeTable` does either.
 final class Inode: Sendable {
-    /// What makes two objects the same: where they live, and through which share and mount they were reached. The descriptor keeps
-    /// the number from being used again on the host.
+    /// What makes two objects the same: where they live, and through which share and mount they were reached.
     struct Key: Hashable, Sendable {
         var share: Int
         var device: UInt64
@@ -26,27 +28,44 @@ final class Inode: Sendable {
         }
     }
 
+    /// How to get at the object.
+    struct Place: Sendable {
+        /// nil: not open now.
+        var object: HeldFile?
+        /// The node of a directory in which it was last seen, and its name there; nil when it has none as far as is known.
+        var parent: UInt64 = 0
+        var name: EntryName?
+        /// Since somebody last looked for objects to close.
+        var wasUsed = true
+        var isForgotten = false
+    }
+
     let node: UInt64
     let key: Key
+    /// With the key, it tells an object from a later one that got the same inode number. nil: it must stay open.
+    let birth: FileTime?
     /// S_IF…
     let type: UInt32
     /// See `FuseEntry.isMountRoot`.
     let isMountRoot: Bool
-    let object: HeldFile
+    let place: Mutex<Place>
     /// What the file looked like when the guest last opened it; see `FileServer.keepsCache`.
     let lastOpened = Mutex<OpenStamp?>(nil)
 
-    init(node: UInt64, key: Key, mode: UInt32, isMountRoot: Bool, object: HeldFile) {
+    init(node: UInt64, key: Key, _ attributes: FileAttributes, isMountRoot: Bool, place: Place) {
         self.node = node
         self.key = key
-        type = mode & S_IFMT
+        birth = attributes.birthTime
+        type = attributes.mode & S_IFMT
         self.isMountRoot = isMountRoot
-        self.object = object
+        self.place = Mutex(place)
     }
 
     var share: Int { key.share }
-    func attributes() throws(SystemError) -> FileAttributes {
-        try object.descriptor.attributes()
+
+    /// Whether these are the attributes of this very object.
+    func matches(_ attributes: FileAttributes) -> Bool {
+        Key(share: key.share, attributes) == key && attributes.birthTime == birth && attributes.mode & S_IFMT == type
     }
 }
 

@@ -4,9 +4,9 @@ internal import Synchronization
 
 /// The nodes and handles that the guest has been told of, safe to use from several threads.
 ///
-/// Numbers are counted up and never used twice, so that a stale one names nothing.
+/// Numbers are counted up and never used twice, so that a stale one names nothing. See `NodeTable+Objects` for the descriptors.
 final class NodeTable: Sendable {
-    private struct Node {
+    struct Node {
         let inode: Inode
         /// How often the guest was told; it forgets as often.
         var lookups: UInt64
@@ -14,31 +14,48 @@ final class NodeTable: Sendable {
         let isPinned: Bool
     }
 
-    private struct State {
+    struct State {
         var nodes: [UInt64: Node] = [:]
         var numbers: [Inode.Key: UInt64] = [:]
         var handles: [UInt64: FileHandle] = [:]
         var nextNode = Fuse.rootNode + 1
         var nextHandle: UInt64 = 1
+        /// Nodes that are open (without the pinned), in the order in which they were opened; some are closed or gone again.
+        var opened: [UInt64] = []
+        var firstOpened = 0
+        var openedCount = 0
+        /// Some node is not open: names must be watched when they go.
+        var hasClosedNodes = false
     }
 
-    /// Nodes and handles together at most: each is an open descriptor of this process, which needs some for itself.
+    /// Open nodes and handles together at most: each is a descriptor of this process, which needs some for itself.
     let limit: Int
-    private let state = Mutex(State())
+    /// From so many open nodes on, some are closed.
+    let openNodeLimit: Int
+    /// Nodes at most, which bounds this process's memory whatever the guest does; some hundred bytes each.
+    static let nodeLimit = 1 << 20
+    let state = Mutex(State())
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int) {
+        self.limit = limit
+        openNodeLimit = min(limit / 2, 16384)
+    }
 
-    private static var full: SystemError { SystemError(Errno(rawValue: ENFILE), "open files") }
+    static var full: SystemError { SystemError(Errno(rawValue: ENFILE), "open files") }
+    static var stale: SystemError { SystemError(Errno(rawValue: ESTALE), "node") }
 
     /// How many nodes and handles there are.
     var count: Int { state.withLock { $0.nodes.count + $0.handles.count } }
+    /// How many nodes are open, besides the shares' roots.
+    var openNodeCount: Int { state.withLock { $0.openedCount } }
 
-    /// Whether listings should no longer open what they list, which keeps room for what the guest asks for by name.
-    var isCrowded: Bool { count > limit / 2 }
+    /// Whether listings should no longer tell of what they list, which keeps room for what the guest asks for by name.
+    var isCrowded: Bool { state.withLock { $0.nodes.count > NodeTable.nodeLimit / 2 } }
 
-    func pin(_ key: Inode.Key, mode: UInt32, object: HeldFile) -> Inode {
+    func pin(_ key: Inode.Key, _ attributes: FileAttributes, object: HeldFile) -> Inode {
         state.withLock { state in
-            let inode = Inode(node: state.nextNode, key: key, mode: mode, isMountRoot: mode & S_IFMT == S_IFDIR, object: object)
+            let inode = Inode(
+                node: state.nextNode, key: key, attributes, isMountRoot: attributes.mode & S_IFMT == S_IFDIR, place: Inode.Place(object: object))
             state.nextNode += 1
             state.nodes[inode.node] = Node(inode: inode, lookups: 0, isPinned: true)
             return inode
@@ -47,28 +64,41 @@ final class NodeTable: Sendable {
 
     /// - Throws: `ESTALE` for a number that names no node (any more).
     func inode(_ node: UInt64) throws(SystemError) -> Inode {
-        guard let found = state.withLock({ $0.nodes[node]?.inode }) else { throw SystemError(Errno(rawValue: ESTALE), "node") }
+        guard let found = state.withLock({ $0.nodes[node]?.inode }) else { throw NodeTable.stale }
         return found
     }
 
-    /// The node of the object that `descriptor` names, counted as told once more. A second descriptor of a known one is closed.
-    func remember(_ key: Inode.Key, mode: UInt32, isMountRoot: Bool, descriptor: consuming OwnedDescriptor) throws(SystemError) -> Inode {
-        // Closed, if it is not needed, after the lock is released.
-        let shared = HeldFile(descriptor)
-        let inode: Inode? = state.withLock { state in
+    func known(_ key: Inode.Key) -> Inode? {
+        state.withLock { state in state.numbers[key].flatMap { state.nodes[$0]?.inode } }
+    }
+
+    /// The node of an object that was seen at `place`, counted as told once more.
+    func remember(_ key: Inode.Key, _ attributes: FileAttributes, isMountRoot: Bool, place: Inode.Place) throws(SystemError) -> Inode {
+        if place.object != nil { try makeRoom() }
+        let (found, isNew): (Inode?, Bool) = state.withLock { state in
             if let node = state.numbers[key], let known = state.nodes[node] {
-                state.nodes[node]?.lookups += 1
-                return known.inode
+                if known.inode.birth == attributes.birthTime {
+                    state.nodes[node]?.lookups += 1
+                    return (known.inode, false)
+                }
+                // Another object got the number since that one was closed; the guest still holds the old node, which is stale now.
+                state.numbers[key] = nil
             }
-            guard state.nodes.count + state.handles.count < limit else { return nil }
-            let inode = Inode(node: state.nextNode, key: key, mode: mode, isMountRoot: isMountRoot, object: shared)
+            guard state.nodes.count < NodeTable.nodeLimit else { return (nil, false) }
+            let inode = Inode(node: state.nextNode, key: key, attributes, isMountRoot: isMountRoot, place: place)
             state.nextNode += 1
             state.nodes[inode.node] = Node(inode: inode, lookups: 1, isPinned: false)
             state.numbers[key] = inode.node
-            return inode
+            if place.object == nil { state.hasClosedNodes = true }
+            return (inode, true)
         }
-        guard let inode else { throw NodeTable.full }
-        return inode
+        guard let found else { throw NodeTable.full }
+        if isNew {
+            if place.object != nil { noteOpened(found) }
+        } else {
+            move(found, to: place)
+        }
+        return found
     }
 
     /// The guest forgets `count` tellings; more than there were count as all.
@@ -80,22 +110,22 @@ final class NodeTable: Sendable {
                 return nil
             }
             state.nodes[node] = nil
-            state.numbers[known.inode.key] = nil
+            if state.numbers[known.inode.key] == node { state.numbers[known.inode.key] = nil }
             return known.inode
         }
-        _ = dropped  // The descriptor is closed here, without the lock.
+        if let dropped { drop(dropped) }
     }
 
+    // MARK: Handles
+
     func open(_ handle: FileHandle) throws(SystemError) -> UInt64 {
-        let number: UInt64? = state.withLock { state in
-            guard state.nodes.count + state.handles.count < limit else { return nil }
+        try makeRoom()
+        return state.withLock { state in
             let number = state.nextHandle
             state.nextHandle += 1
             state.handles[number] = handle
             return number
         }
-        guard let number else { throw NodeTable.full }
-        return number
     }
 
     /// - Throws: `EBADF` for a number that names no handle of this node and kind.
@@ -117,6 +147,11 @@ final class NodeTable: Sendable {
             state.handles = [:]
             return (nodes, handles)
         }
-        _ = (nodes, handles)  // Closed here, without the lock.
+        for node in nodes { drop(node.inode) }
+        state.withLock { state in
+            state.opened = []
+            state.firstOpened = 0
+        }
+        _ = handles  // Closed here, without the lock.
     }
 }

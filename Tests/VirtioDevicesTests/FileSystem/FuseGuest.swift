@@ -256,6 +256,7 @@ final class ScratchDirectory {
         guard let made = unsafe mkdtemp(&template) else { throw SystemError(Errno(rawValue: errno), "mkdtemp") }
         outside = unsafe String(cString: made)
         path = outside + "/share"
+        unsafe chmod(outside, 0o755)
         unsafe mkdir(path, 0o755)
         try writeFile(outside + "/secret", Array("secret".utf8))
     }
@@ -283,11 +284,16 @@ final class ScratchDirectory {
     }
 }
 
-/// How many descriptors this process has open.
-func openDescriptorCount() -> Int {
-    guard let directory = unsafe opendir("/proc/self/fd") else { return -1 }
-    defer { unsafe closedir(directory) }
+/// How many descriptors of this process lie in the directory; tests that run at the same time have theirs elsewhere.
+func openDescriptorCount(in directory: String) -> Int {
+    guard let stream = unsafe opendir("/proc/self/fd") else { return -1 }
+    defer { unsafe closedir(stream) }
     var count = 0
-    while unsafe readdir(directory) != nil { count += 1 }
+    while let entry = unsafe readdir(stream) {
+        let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self)) }
+        var target = [UInt8](repeating: 0, count: 4096)
+        let length = unsafe target.withUnsafeMutableBytes { unsafe readlink("/proc/self/fd/" + name, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count) }
+        if length > 0, target[..<length].starts(with: directory.utf8) { count += 1 }
+    }
     return count
 }
