@@ -52,6 +52,12 @@ __attribute__((always_inline)) static inline long clinux_raw(long number, long a
 #endif
 }
 
+// What the helper and the child write into the parent's memory: without this the optimiser sees `spawn` escape only on paths that
+// never return, and takes what the parent stored before the clone for what is there after it.
+__attribute__((always_inline)) static inline void clinux_spawn_shared(struct clinux_spawn *spawn) {
+  __asm__ volatile("" : : "r"(spawn) : "memory");
+}
+
 // The child's part: never returns.
 __attribute__((noinline, noreturn)) static inline void clinux_spawn_child(struct clinux_spawn *spawn) {
   static char *const arguments[] = {"nacelle-init", 0};
@@ -88,6 +94,7 @@ __attribute__((noinline)) static inline long clinux_spawn_clone(struct clinux_sp
   spawn->failed_step = CLINUX_SPAWN_CLONE;
   long pid = clinux_raw(SYS_clone3, (long)&arguments, sizeof arguments, 0, 0, 0);
   if (pid == 0) clinux_spawn_child(spawn);
+  clinux_spawn_shared(spawn);
   return pid;
 }
 
@@ -121,6 +128,7 @@ __attribute__((noinline, noreturn)) static inline void clinux_spawn_intermediate
 // Makes the child. 0, or -errno with `failed_step` set; then no child is left.
 static inline long clinux_spawn_init(struct clinux_spawn *spawn) {
   sigset_t all, old;
+  clinux_spawn_shared(spawn);
   sigfillset(&all);
   // No handler of the parent's may run in a child that shares its memory.
   sigprocmask(SIG_SETMASK, &all, &old);
@@ -141,6 +149,7 @@ static inline long clinux_spawn_init(struct clinux_spawn *spawn) {
     int joined_user = spawn->user_namespace;
     long helper = clinux_raw(SYS_clone3, (long)&arguments, sizeof arguments, 0, 0, 0);
     if (helper == 0) clinux_spawn_intermediate(spawn);
+    clinux_spawn_shared(spawn);
     result = helper < 0 ? helper : spawn->pid;
     if (helper > 0) waitpid((int)helper, NULL, __WALL);
     if (result < 0 && spawn->failed_step >= CLINUX_SPAWN_BECOME_ROOT && spawn->user_namespace > 0 && spawn->user_namespace != joined_user) {
