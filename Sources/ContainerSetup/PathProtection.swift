@@ -33,11 +33,20 @@ struct PathProtection {
             return try context.mount(.readOnly)
         }
         try process.withRoot { (root) throws(SetupError) in
+            // The tmpfs once it is attached: before 6.15 the kernel clones only mounts that are.
+            var attached: SharedDescriptor?
             for path in paths {
                 try doing("mask path \(path)") { () throws(SystemError) in
                     guard let target = try existing(path, root) else { return }
                     if try target.status().isDirectory {
-                        try MountDescriptor(cloning: empty.descriptor, recursive: false).attach(over: target)
+                        if let attached {
+                            try attached.with { (place: borrowing OwnedDescriptor) throws(SystemError) in
+                                try MountDescriptor(cloning: place, recursive: false).attach(over: target)
+                            }
+                        } else {
+                            try empty.attach(over: target)
+                            attached = SharedDescriptor(try root.open(path))
+                        }
                     } else {
                         try MountDescriptor(cloning: null, recursive: false).attach(over: target)
                     }
