@@ -87,5 +87,7 @@ let package = Package(
         tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
         tests(of: "ContainerRuntime", ["OCISpec", "JSONText", "LinuxSystem", "AgentProtocol"]),
+        // Whole containers in machines: runs where KVM can run a guest (scripts/with-kvm).
+        .testTarget(name: "IntegrationTests", dependencies: ["KVM"], swiftSettings: strict),
     ]
 )

@@ -61,11 +61,11 @@ final class Bundle {
         _ = try? run("/bin/rm", ["-rf", path])
     }
 
-    func process(_ change: (inout [String: Any]) -> Void) { change("process", change) }
-    func root(_ change: (inout [String: Any]) -> Void) { change("root", change) }
-    func linux(_ change: (inout [String: Any]) -> Void) { change("linux", change) }
+    func process(_ change: (inout [String: Any]) -> Void) { edit("process", change) }
+    func root(_ change: (inout [String: Any]) -> Void) { edit("root", change) }
+    func linux(_ change: (inout [String: Any]) -> Void) { edit("linux", change) }
 
-    private func change(_ key: String, _ change: (inout [String: Any]) -> Void) {
+    private func edit(_ key: String, _ change: (inout [String: Any]) -> Void) {
         var object = configuration[key] as? [String: Any] ?? [:]
         change(&object)
         configuration[key] = object
