@@ -37,8 +37,8 @@ public enum Jail {
 
     /// What a file server needs so that files get the owners and modes that the guest asks for.
     static let keptCapabilities: [Int32] = [
-        CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP,
-        // trusted.* attributes (overlayfs in a guest) and user-namespace quirks are not worth CAP_SYS_ADMIN.
+        CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP,
+        // Not CAP_SYS_ADMIN: trusted.* attributes, which only an overlayfs in the guest would want, are not worth it.
     ]
 
     /// Drops all capabilities but the file server's (or all, when nothing is served) and forbids to gain any.

@@ -33,9 +33,8 @@ public struct SystemCallFilter: Sendable {
     /// A vCPU: KVM_RUN, and KVM_SET_GSI_ROUTING when the guest programs the IOAPIC.
     public static let vcpu = SystemCallFilter(rules: common + [
         Rule("ioctl", requests: [UInt(clinux_KVM_RUN), UInt(clinux_KVM_GET_REGS), UInt(clinux_KVM_SET_GSI_ROUTING)]),
-        // A driver's activation hands queues over: the event loop's set of descriptors changes.
-        Rule("epoll_ctl"),
-        Rule("getdents64"), Rule("writev"), Rule("readv"), Rule("preadv"), Rule("pwritev"), Rule("sendto"), Rule("sendmsg"), Rule("shutdown"),
+        // A driver that resets its device waits until the device's threads have let go of its queues.
+        Rule("poll"), Rule("ppoll"),
     ])
 
     /// The event loop: control socket, streams, terminals, vsock and the small devices.

@@ -82,9 +82,27 @@ final class Monitor {
             }
         }
         try bootTimer.set(nanoseconds: bootTimeout * 1_000_000_000)
-        try machine.start(prepareThread: {})
+        try jailAndStart()
         try loop.run()
         exit(1)
+    }
+
+    /// From here on this process can do what its guest needs and no more. Namespaces and capabilities belong to threads, so
+    /// they are given up before others start; each thread then binds itself to its own system calls, this one last.
+    private func jailAndStart() throws {
+        if try !Jail.leaveFileSystem() { log.warning("not root: the machine's process keeps the host's file system in view") }
+        try Jail.dropPrivileges(servesFiles: files != nil)
+        let log = log
+        @Sendable func bind(_ filter: SystemCallFilter) {
+            do throws(SystemError) { try filter.install() } catch {
+                // Isolation is never weakened in silence.
+                log.error("\(error)")
+                exit(1)
+            }
+        }
+        try files?.startWorkers(prepare: { bind(.fileServer) })
+        try machine.start(prepareThread: { bind(.vcpu) })
+        bind(.eventLoop)
     }
 
     private func accept() {

@@ -41,7 +41,8 @@ struct IOAPICTests {
         ioapic.set(0x10 + 7 * 2 + 1, 3 << 24)
         #expect(recorder.routes.withLock { $0.isEmpty }, "a masked entry changes nothing")
         ioapic.set(0x10 + 7 * 2, 0x41 | 1 << 11)
-        #expect(recorder.routes.withLock { $0.last } == [.init(gsi: 7, address: 0xFEE0_0000 | 3 << 12 | 1 << 2, data: 0x41)])
+        let address: UInt64 = 0xFEE0_3004  // destination 3, logical
+        #expect(recorder.routes.withLock { $0.last } == [VirtualMachine.MessageRoute(gsi: 7, address: address, data: 0x41)])
         #expect(recorder.unmasked.withLock { $0 } == [7])
         ioapic.set(0x10 + 7 * 2, 0x41 | 1 << 16)
         #expect(recorder.routes.withLock { $0.last } == [])
