@@ -100,8 +100,10 @@ public final class Container {
 
     /// Why the machine has ended, by its own words or by its exit status.
     private func machineFailure(_ record: ContainerRecord) -> String? {
+        // Its socket may close before it has said why: the message is complete when the process has ended.
+        let ended = try? waitForProcess(record.pid)
         if let message = state.lastMachineError() { return message }
-        guard let ended = try? waitForProcess(record.pid) else { return nil }
+        guard let ended else { return nil }
         switch ended.status {
         case .exited(let code): return "the machine has ended with status \(code)"
         case .signaled(let signal): return "the machine was killed by signal \(signal)"

@@ -44,8 +44,8 @@ public struct SystemCallFilter: Sendable {
         Rule("readv"), Rule("writev"), Rule("preadv"), Rule("pwritev"), Rule("lseek"), Rule("splice"),
         Rule("openat"),  // only beneath /proc/self/fd, the one directory that is left: reopening streams
         Rule("fcntl"), Rule("fstat"), Rule("newfstatat"), Rule("fstatfs"), Rule("statx"),
-        Rule("timerfd_settime"), Rule("eventfd2"),
-        Rule("ioctl", requests: [UInt(TIOCGWINSZ), UInt(TIOCSWINSZ), UInt(TCGETS), UInt(TCSETS), UInt(TIOCSCTTY), UInt(FIONREAD)]),
+        Rule("timerfd_settime"), Rule("eventfd2"), Rule("epoll_create1"),  // epoll_create1: whether a device can be polled
+        Rule("ioctl", requests: [UInt(TIOCGWINSZ), UInt(TIOCSWINSZ), UInt(TCGETS), UInt(TCSETS), UInt(TIOCSCTTY), UInt(FIONREAD), 0x8004_5430 /* TIOCGPTN */]),
     ])
 
     /// The file server's thread: what the guest can ask of a file system, always beneath an open directory.

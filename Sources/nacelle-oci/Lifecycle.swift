@@ -18,6 +18,7 @@ struct State: ParsableCommand {
         let container = try parent.container(id)
         let record = try container.record()
         guard case .object(var object) = try container.currentState().json else { return }
+        if object["pid"] == nil { object["pid"] = .integer(0) }
         object["rootfs"] = .string(record.rootfs)
         object["created"] = .string(record.created)
         object["owner"] = .string("")
