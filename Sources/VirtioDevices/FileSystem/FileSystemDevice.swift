@@ -43,7 +43,8 @@ public final class FileSystemDevice: VirtioDevice {
 
     deinit { workers.stop() }
 
-    /// Starts the device's threads, best before the guest runs; otherwise they start with the driver, on a vCPU's thread.
+    /// Starts the device's threads: after the process has left its mount namespace and dropped its capabilities, which a thread takes
+    /// over from its creator, and before the creator's seccomp filter. Otherwise they start with the driver, on a vCPU's thread.
     ///
     /// `prepare` runs once on each, after it has left the process's working directory: the place to bind it to `systemCalls`.
     /// - Throws: `EAGAIN` when the system allows no more threads.
