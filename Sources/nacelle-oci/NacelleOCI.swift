@@ -53,6 +53,8 @@ enum Version {
 @main
 enum Program {
     static func main() {
+        // A caller may leave standard streams closed; what is opened next must not take their numbers.
+        while let null = try? OwnedDescriptor(opening: "/dev/null", flags: O_RDWR), null.rawValue <= 2 { _ = null.release() }
         _ = signal(SIGPIPE, SIG_IGN)
         let arguments = Array(CommandLine.arguments.dropFirst())
         if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
