@@ -61,37 +61,62 @@ public final class Container {
         var record = ContainerRecord()
         (record.id, record.bundle, record.ociVersion, record.annotations) = (state.id, bundle, spec.ociVersion, spec.annotations)
         record.rootfs = plan.shares.first?.path ?? ""
-        (record.created, record.owner) = (Timestamp.now(), getuid())
+        (record.created, record.owner) = (Timestamp.precise(), getuid())
+        var poststop: Hooks?
         do throws(RuntimeError) {
+            try state.save(configuration: spec)
             try state.save(record)
             let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: components)
             record.pid = pid
             record.startTime = ProcessIdentity.startTime(of: pid) ?? 0
             try state.save(record)
-            try finishCreate(spec, plan, process, streams, record, connection)
-            if let pidFile { try write(pid: pid, to: pidFile) }
+            try prepare(plan, process, streams, record, connection)
+            let hooks = Hooks(spec: spec.hooks ?? HooksSpec(), log: log)
+            poststop = hooks
+            try runCreateHooks(hooks, record)
+            if let pidFile { try Self.write(pid: pid, to: pidFile) }
             return pid
         } catch {
             log.debug("create failed: \(error)")
             try? MachineProcess.kill(record)
-            _ = try? waitForProcess(record.pid)
+            if record.pid > 0 { _ = try? waitForProcess(record.pid) }
             try? state.remove()
+            // A container that got as far as its hooks is destroyed by the book (runtime.md, "Lifecycle", 12 and 13).
+            poststop?.runPoststop(state: specState(record, .stopped))
             throw error
         }
     }
 
-    private func finishCreate(
-        _ spec: RuntimeSpec, _ plan: GuestPlan, _ process: ProcessSpec, _ streams: Streams, _ record: ContainerRecord, _ connection: ControlConnection
+    /// Has the container prepared in its machine, up to the start of its program.
+    private func prepare(
+        _ plan: GuestPlan, _ process: ProcessSpec, _ streams: Streams, _ record: ContainerRecord, _ connection: ControlConnection
     ) throws(RuntimeError) {
         let size = process.consoleSize.map { TerminalSize(columns: $0.width, rows: $0.height) } ?? TerminalSize(columns: 0, rows: 0)
         let request = Request.create(plan: plan.json, streams: ProcessStreams(terminal: process.terminal, size: size))
-        let hooks = Hooks(spec: spec.hooks ?? HooksSpec(), log: log)
-        switch try connection.call(request, descriptors: streams.descriptors) {
-        case .created: break
-        case .failed(let failure): throw RuntimeError(failure.message)
+        let reply: Reply?
+        do throws(RuntimeError) {
+            reply = try connection.call(request, descriptors: streams.descriptors)
+        } catch {
+            // It did not even take the request: what it says itself is worth more.
+            throw RuntimeError(machineFailure(record) ?? error.message)
+        }
+        switch reply {
+        case .created: return
+        case .failed(let failure): throw RuntimeError(Self.startFailure(failure))
         case nil: throw RuntimeError(machineFailure(record) ?? "the machine has ended while it started")
         default: throw RuntimeError("the machine's answer cannot be understood")
         }
+    }
+
+    /// In runc's words, which engines match on, when the program is what cannot be started.
+    private static func startFailure(_ failure: Failure) -> String {
+        switch failure.code {
+        case .executableNotFound, .permissionDenied: "unable to start container process: \(failure.message)"
+        default: failure.message
+        }
+    }
+
+    private func runCreateHooks(_ hooks: Hooks, _ record: ContainerRecord) throws(RuntimeError) {
         let document = specState(record, .creating)
         try hooks.run(hooks.spec.prestart, "prestart", state: document)
         try hooks.run(hooks.spec.createRuntime, "createRuntime", state: document)
@@ -101,7 +126,7 @@ public final class Container {
     /// Why the machine has ended, by its own words or by its exit status.
     private func machineFailure(_ record: ContainerRecord) -> String? {
         // Its socket may close before it has said why: the message is complete when the process has ended.
-        let ended = try? waitForProcess(record.pid)
+        let ended = record.pid > 0 ? try? waitForProcess(record.pid) : nil
         if let message = state.lastMachineError() { return message }
         guard let ended else { return nil }
         switch ended.status {
@@ -110,12 +135,15 @@ public final class Container {
         }
     }
 
-    private func write(pid: Int32, to path: String) throws(RuntimeError) {
+    /// Writes a pid file.
+    public static func write(pid: Int32, to path: String) throws(RuntimeError) {
         do throws(SystemError) {
             // Engines watch for the file: it appears whole.
             let new = path + ".new"
             try writeFile(new, Array("\(pid)".utf8))
-            try checked(unsafe clinux_renameat2(AT_FDCWD, new, AT_FDCWD, path, 0), "rename", path: path)
+            let result = unsafe clinux_renameat2(AT_FDCWD, new, AT_FDCWD, path, 0)
+            if result < 0 { _ = unsafe clinux_unlinkat(AT_FDCWD, new, 0) }
+            try checked(result, "rename", path: path)
         } catch { throw RuntimeError("cannot write the pid file", error) }
     }
 
@@ -168,7 +196,14 @@ public final class Container {
         case .failed(let failure): throw RuntimeError("unable to start container process: \(failure.message)")
         default: throw RuntimeError(state.lastMachineError() ?? "the machine has ended while the container started")
         }
-        if let hooks = hooks(record) { hooks.runLogging(hooks.spec.poststart, "poststart", state: specState(record, .running)) }
+        do throws(RuntimeError) {
+            let hooks = try hooks()
+            try hooks.run(hooks.spec.poststart, "poststart", state: specState(record, .running))
+        } catch {
+            // runtime.md, "Lifecycle", 9: the container is stopped; `delete` does the rest.
+            try? MachineProcess.kill(record)
+            throw error
+        }
     }
 
     /// Sends a signal to the container's process, or to all processes in it.
@@ -210,15 +245,14 @@ public final class Container {
         guard force || status == .stopped || status == .created || status == .creating else {
             throw RuntimeError("cannot delete container \(state.id) that is not stopped: \(status.rawValue)")
         }
+        // Its configuration may be what a killed `create` did not come to write.
+        let hooks = try? hooks()
         try MachineProcess.kill(record)
         try state.remove()
-        if let hooks = hooks(record) { hooks.runLogging(hooks.spec.poststop, "poststop", state: specState(record, .stopped)) }
+        hooks?.runPoststop(state: specState(record, .stopped))
     }
 
-    private func hooks(_ record: ContainerRecord) -> Hooks? {
-        guard let text = try? readFile(record.bundle + "/config.json"), let spec = try? RuntimeSpec.parse(text).spec, let hooks = spec.hooks else { return nil }
-        return Hooks(spec: hooks, log: log)
-    }
+    private func hooks() throws(RuntimeError) -> Hooks { Hooks(spec: try state.configuration().hooks ?? HooksSpec(), log: log) }
 
     func connect(_ record: ContainerRecord) throws(RuntimeError) -> ControlConnection {
         do throws(SystemError) { return try ControlConnection(path: state.socketPath) } catch {
@@ -238,7 +272,7 @@ public final class Container {
         guard status == .running || status == .created else {
             throw RuntimeError("cannot exec in a stopped container", exitStatus: 255)
         }
-        let problems = process.problems(path: "process")
+        let problems = process.problems(path: "process") + GuestPlan.unsupportedFields(process)
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
         let connection = try connect(record)
         let request = Request.exec(process: Self.execProcess, plan: process.json.bytes(), streams: ProcessStreams(terminal: process.terminal))
@@ -249,10 +283,9 @@ public final class Container {
         }
     }
 
-    /// The process that `exec` starts from: the container's own, as its bundle says.
+    /// The process that `exec` starts from: the container's own.
     public func baseProcess() throws(RuntimeError) -> ProcessSpec {
-        let record = try state.load()
-        let spec = try Self.configuration(bundle: record.bundle, log: log)
-        return spec.process ?? ProcessSpec()
+        _ = try state.load()
+        return try state.configuration().process ?? ProcessSpec()
     }
 }

@@ -13,6 +13,8 @@ public struct GuestPlan: Sendable {
         /// Absolute, on the host.
         public var path: String
         public var isReadOnly: Bool
+        /// The path of the configuration's field that asks for it.
+        public var field: String
     }
 
     public let spec: RuntimeSpec
@@ -28,12 +30,12 @@ public struct GuestPlan: Sendable {
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))") }
         var guest = spec
         let root = spec.root ?? RootSpec(path: "rootfs")
-        var shares = [Share(name: WellKnown.rootfsShare, path: Self.absolute(root.path, bundle), isReadOnly: false)]
+        var shares = [Share(name: WellKnown.rootfsShare, path: Self.absolute(root.path, bundle), isReadOnly: false, field: "root.path")]
         guest.root = RootSpec(path: WellKnown.shareMountPoint + "/" + WellKnown.rootfsShare, readonly: root.readonly)
         for index in guest.mounts.indices where guest.mounts[index].isBind {
             let mount = guest.mounts[index]
             let name = WellKnown.volumeShare(shares.count - 1)
-            shares.append(Share(name: name, path: Self.absolute(mount.source ?? "", bundle), isReadOnly: mount.isReadOnly))
+            shares.append(Share(name: name, path: Self.absolute(mount.source ?? "", bundle), isReadOnly: mount.isReadOnly, field: "mounts[\(index)].source"))
             guest.mounts[index].source = WellKnown.shareMountPoint + "/" + name
             // A share holds what is mounted below it, and has no peers on the host to propagate to.
             guest.mounts[index].options.removeAll { ["rslave", "slave", "rshared", "shared"].contains($0) }
@@ -41,8 +43,11 @@ public struct GuestPlan: Sendable {
         guest.hooks = nil
         guest.vm = nil
         guest.annotations = [:]
+        if guest.linux == nil { guest.linux = LinuxSpec() }
         guest.linux?.cgroupsPath = "/container"
-        // Joining a namespace is about the host; in its machine the container gets one of its own.
+        // Without one the container's mounts would be the agent's; the host sees neither.
+        if guest.linux?.namespace(.mount) == nil { guest.linux?.namespaces.append(NamespaceSpec(.mount)) }
+        // An empty path asks for a new one, as no path does. Others were refused.
         for index in (guest.linux?.namespaces ?? []).indices { guest.linux?.namespaces[index].path = nil }
         // These concern the process that the host sees.
         guest.process?.apparmorProfile = nil
@@ -70,13 +75,16 @@ public struct GuestPlan: Sendable {
         refuse(linux.intelRdt != nil, "linux.intelRdt", "is not supported yet")
         refuse(!(linux.mountLabel ?? "").isEmpty, "linux.mountLabel", "SELinux labels are not supported yet")
         refuse(!(linux.seccomp?.listenerPath ?? "").isEmpty, "linux.seccomp.listenerPath", "seccomp notification is not supported yet")
-        refuse(linux.resources?.network != nil, "linux.resources.network", "is not supported yet")
-        refuse(["shared", "rshared"].contains(linux.rootfsPropagation ?? ""), "linux.rootfsPropagation", "a machine cannot share mounts with the host")
-        if let process = spec.process {
-            refuse(!(process.selinuxLabel ?? "").isEmpty, "process.selinuxLabel", "SELinux labels are not supported yet")
-            refuse(!(process.apparmorProfile ?? "").isEmpty, "process.apparmorProfile", "AppArmor profiles are not supported yet")
-            refuse(process.execCPUAffinity != nil, "process.execCPUAffinity", "is not supported yet")
+        refuse(!(linux.seccomp?.listenerMetadata ?? "").isEmpty, "linux.seccomp.listenerMetadata", "seccomp notification is not supported yet")
+        refuse(linux.seccomp?.defaultAction == .notify, "linux.seccomp.defaultAction", "seccomp notification is not supported yet")
+        for (index, rule) in (linux.seccomp?.syscalls ?? []).enumerated() {
+            refuse(rule.action == .notify, "linux.seccomp.syscalls[\(index)].action", "seccomp notification is not supported yet")
         }
+        refuse(linux.personality?.flags.isEmpty == false, "linux.personality.flags", "there are none")
+        refuse(linux.resources?.network?.classID != nil, "linux.resources.network.classID", "is not supported yet")
+        refuse(linux.resources?.network?.priorities.isEmpty == false, "linux.resources.network.priorities", "is not supported yet")
+        refuse(["shared", "rshared"].contains(linux.rootfsPropagation ?? ""), "linux.rootfsPropagation", "a machine cannot share mounts with the host")
+        if let process = spec.process { problems += unsupportedFields(process) }
         for (index, mount) in spec.mounts.enumerated() {
             let options = mount.parsedOptions()
             refuse(options.idMapping != nil || !mount.uidMappings.isEmpty, "mounts[\(index)].uidMappings", "id-mapped mounts are not supported yet")
@@ -96,6 +104,16 @@ public struct GuestPlan: Sendable {
         return problems
     }
 
+    /// The same of a process, the container's own or a further one.
+    static func unsupportedFields(_ process: ProcessSpec) -> [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        func refuse(_ condition: Bool, _ field: String, _ why: String) { if condition { problems.append(.init("process.\(field)", why)) } }
+        refuse(!(process.selinuxLabel ?? "").isEmpty, "selinuxLabel", "SELinux labels are not supported yet")
+        refuse(!(process.apparmorProfile ?? "").isEmpty, "apparmorProfile", "AppArmor profiles are not supported yet")
+        refuse(process.execCPUAffinity != nil, "execCPUAffinity", "is not supported yet")
+        return problems
+    }
+
     /// Opens every share with O_PATH, in order.
     func openShares() throws(RuntimeError) -> [SharedDescriptor] {
         var descriptors: [SharedDescriptor] = []
@@ -106,11 +124,11 @@ public struct GuestPlan: Sendable {
                 let descriptor = try OwnedDescriptor(opening: share.path, flags: O_PATH)
                 try checked(unsafe clinux_fstatat(descriptor.rawValue, "", &status, AT_EMPTY_PATH), "fstat", path: share.path)
                 descriptors.append(SharedDescriptor(descriptor))
-            } catch { throw RuntimeError("invalid \(isRoot ? "rootfs" : "mount source") \(share.path): \(error.errno)") }
+            } catch { throw RuntimeError("config.json: \(share.field): invalid \(isRoot ? "rootfs" : "mount source") \(share.path): \(error.errno)") }
             let kind = status.st_mode & S_IFMT
-            if isRoot && kind != S_IFDIR { throw RuntimeError("invalid rootfs \(share.path): not a directory") }
+            if isRoot && kind != S_IFDIR { throw RuntimeError("config.json: \(share.field): invalid rootfs \(share.path): not a directory") }
             guard kind == S_IFDIR || kind == S_IFREG else {
-                throw RuntimeError("invalid mount source \(share.path): only directories and regular files can be shown to a machine")
+                throw RuntimeError("config.json: \(share.field): invalid mount source \(share.path): only directories and regular files can be shown to a machine")
             }
         }
         return descriptors

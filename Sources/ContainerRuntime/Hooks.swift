@@ -11,23 +11,27 @@ struct Hooks {
 
     /// - Throws: when a hook fails, which ends the operation. Names the list and the hook.
     func run(_ hooks: [HookSpec], _ list: String, state: StateSpec) throws(RuntimeError) {
-        for (index, hook) in hooks.enumerated() {
-            do throws(SystemError) {
-                let status = try run(hook, state: state.json.bytes())
-                if status != .exited(0) {
-                    throw SystemError(Errno(rawValue: 0), status.shellCode > 128 ? "was killed by signal \(status.shellCode - 128)" : "exit status \(status.shellCode)")
-                }
-            } catch {
-                let why = error.errno.rawValue == 0 ? error.operation : "\(error)"
-                throw RuntimeError("error running \(list) hook #\(index): \(hook.path): \(why)")
+        for index in hooks.indices { try run(hooks, index, list, state: state) }
+    }
+
+    private func run(_ hooks: [HookSpec], _ index: Int, _ list: String, state: StateSpec) throws(RuntimeError) {
+        let hook = hooks[index]
+        do throws(SystemError) {
+            switch try run(hook, state: state.json.bytes()) {
+            case .exited(0): return
+            case .exited(let code): throw SystemError(Errno(rawValue: 0), "exit status \(code)")
+            case .signaled(let signal): throw SystemError(Errno(rawValue: 0), "was killed by signal \(signal)")
             }
+        } catch {
+            let why = error.errno.rawValue == 0 ? error.operation : "\(error)"
+            throw RuntimeError("error running \(list) hook #\(index): \(hook.path): \(why)")
         }
     }
 
-    /// As `run`, but failures are only logged: after `start` and `delete` nothing can be undone.
-    func runLogging(_ hooks: [HookSpec], _ list: String, state: StateSpec) {
-        for hook in hooks {
-            do throws(RuntimeError) { try run([hook], list, state: state) } catch { log.warning(error.message) }
+    /// Runs the `poststop` hooks. Failures are only logged: nothing is left that could be undone (runtime.md, "Lifecycle", 13).
+    func runPoststop(state: StateSpec) {
+        for index in spec.poststop.indices {
+            do throws(RuntimeError) { try run(spec.poststop, index, "poststop", state: state) } catch { log.warning(error.message) }
         }
     }
 

@@ -21,7 +21,7 @@ struct MachineProcess {
             let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: state.socketPath))
             let pid = try ProgramStart.start(
                 components.monitor, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-                descriptors: [nil, nil, nil, listener.rawValue, description.rawValue, log.rawValue] + shares.map(\.rawValue), newSession: true)
+                descriptors: [nil, nil, log.rawValue, listener.rawValue, description.rawValue, log.rawValue] + shares.map(\.rawValue), newSession: true)
             return (pid, connection)
         } catch { throw RuntimeError("cannot start the machine", error) }
     }

@@ -52,7 +52,12 @@ public struct MachineSettings: Equatable, Sendable {
             return value
         }
         let hardware = spec.vm?.hwConfig
-        let notedMemory: UInt64? = try number(Annotation.memory, 1...(1 << 24))
+        let notedMemory = try notes[Annotation.memory].map { (text) throws(RuntimeError) in
+            guard let size = Self.mebibytes(text) else {
+                throw RuntimeError("config.json: annotations.\(Annotation.memory): \"\(text)\" is not a size: MiB are expected, or a number with M or G")
+            }
+            return size
+        }
         let notedVCPUs: Int? = try number(Annotation.vcpus, 1...Self.maximumVCPUs)
         memory = hardware?.memory.map { $0 >> 20 + ($0 & 0xFFFFF == 0 ? 0 : 1) } ?? notedMemory ?? Self.memory(for: spec)
         vcpus = hardware?.vcpus.map(Int.init) ?? notedVCPUs ?? Self.vcpus(for: spec)
@@ -64,6 +69,20 @@ public struct MachineSettings: Equatable, Sendable {
         bootTimeout = notedTimeout ?? Self.defaultBootTimeout
         trace = notes[Annotation.trace]
         try check()
+    }
+
+    /// A size in MiB, or with a unit: `512`, `512M`, `512MiB`, `2G`, `2GiB`.
+    static func mebibytes(_ text: String) -> UInt64? {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        let scale: UInt64
+        switch text[digits.endIndex...].lowercased() {
+        case "", "m", "mi", "mib": scale = 1
+        case "g", "gi", "gib": scale = 1024
+        default: return nil
+        }
+        guard let number = UInt64(digits), number > 0 else { return nil }
+        let (size, overflow) = number.multipliedReportingOverflow(by: scale)
+        return overflow || size > 1 << 40 ? nil : size
     }
 
     private func check() throws(RuntimeError) {

@@ -9,10 +9,11 @@ public enum ProgramStart {
     ///   - newSession: the program leads a session of its own.
     public static func start(_ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [Int32?], newSession: Bool = true) throws(SystemError) -> Int32 {
         // Copies above all targets, so that no target overwrites a source.
+        let firstCopy = max(10, descriptors.count)
         var copies: [OwnedDescriptorBox?] = []
         for descriptor in descriptors {
             copies.append(try descriptor.map { (raw) throws(SystemError) in
-                OwnedDescriptorBox(OwnedDescriptor(owning: Int32(try checked(clinux_dup(raw, 200), "dup"))))
+                OwnedDescriptorBox(OwnedDescriptor(owning: Int32(try checked(clinux_dup(raw, Int32(firstCopy)), "dup"))))
             })
         }
         var actions = unsafe posix_spawn_file_actions_t()
@@ -25,6 +26,8 @@ public enum ProgramStart {
                 unsafe posix_spawn_file_actions_addopen(&actions, Int32(target), "/dev/null", O_RDWR, 0)
             }
         }
+        // What a caller of this program left open (an engine's pipes, say) must not stay open as long as a container runs.
+        unsafe posix_spawn_file_actions_addclosefrom_np(&actions, Int32(descriptors.count))
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
         defer { unsafe posix_spawnattr_destroy(&attributes) }

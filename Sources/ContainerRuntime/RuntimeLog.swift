@@ -57,8 +57,12 @@ public final class RuntimeLog {
 
 /// RFC 3339 in UTC.
 enum Timestamp {
-    static func now() -> String { text(nanoseconds: realtimeNanoseconds()) }
+    /// In whole seconds, as runc's log has it.
+    static func now() -> String { text(nanoseconds: realtimeNanoseconds() / 1_000_000_000 * 1_000_000_000) }
+    /// With nanoseconds, as runc's state has it.
+    static func precise() -> String { text(nanoseconds: realtimeNanoseconds()) }
 
+    /// Nanoseconds since 1970; a whole second has no fraction.
     static func text(nanoseconds: Int64) -> String {
         let seconds = nanoseconds / 1_000_000_000
         var (days, rest) = (seconds / 86400, seconds % 86400)
@@ -75,6 +79,8 @@ enum Timestamp {
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let hours = rest / 3600
         rest %= 3600
-        return "\(year)-\(two(month))-\(two(day))T\(two(hours)):\(two(rest / 60)):\(two(rest % 60))Z"
+        let part = nanoseconds % 1_000_000_000
+        let fraction = part == 0 ? "" : "." + "\(part + 1_000_000_000)".dropFirst()
+        return "\(year)-\(two(month))-\(two(day))T\(two(hours)):\(two(rest / 60)):\(two(rest % 60))\(fraction)Z"
     }
 }

@@ -1,14 +1,16 @@
 internal import CLinux
 internal import Glibc
+internal import JSONText
 internal import LinuxSystem
 internal import OCISpec
 
 /// The folder of all containers' states (`--root`), and one container's place in it.
 ///
 ///     ROOT/ID/state.json   the record, replaced as a whole
+///     ROOT/ID/config.json  the bundle's, as it was when the container was created
 ///     ROOT/ID/vmm.sock     the machine's control socket
 ///     ROOT/ID/vmm.log      the machine's messages
-///     ROOT/.ID.lock        held while a command changes the container
+///     ROOT/.ID@lock        held while a command changes the container (no container's name has an `@`)
 public struct StateDirectory: Sendable {
     public let root: String
     public let id: String
@@ -16,7 +18,8 @@ public struct StateDirectory: Sendable {
     var socketPath: String { path + "/vmm.sock" }
     var logPath: String { path + "/vmm.log" }
     private var recordPath: String { path + "/state.json" }
-    private var lockPath: String { root + "/." + id + ".lock" }
+    private var configurationPath: String { path + "/config.json" }
+    private var lockPath: String { root + "/." + id + "@lock" }
 
     /// - Throws: when the name cannot be used.
     public init(root: String, id: String) throws(RuntimeError) {
@@ -56,14 +59,36 @@ public struct StateDirectory: Sendable {
         }
     }
 
-    /// Makes the container's folder.
+    /// Makes the container's folder. The caller holds the lock.
     /// - Throws: when there is a container of that name.
     func create() throws(RuntimeError) {
         do throws(SystemError) {
             try unsafe checked(clinux_mkdirat(AT_FDCWD, path, 0o700), "mkdir", path: path)
         } catch where error.errno == .fileExists {
-            throw RuntimeError("container with given ID already exists")
+            // A folder without a record is all that a `create` killed at its very start left: no machine runs before there is one.
+            var status = stat()
+            guard unsafe clinux_fstatat(AT_FDCWD, recordPath, &status, AT_SYMLINK_NOFOLLOW) == -Int(ENOENT) else {
+                throw RuntimeError("container with given ID already exists")
+            }
+            try remove()
+            do throws(SystemError) {
+                try unsafe checked(clinux_mkdirat(AT_FDCWD, path, 0o700), "mkdir", path: path)
+            } catch { throw RuntimeError("cannot create the state directory", error) }
         } catch { throw RuntimeError("cannot create the state directory", error) }
+    }
+
+    /// Keeps the configuration: changes to the bundle's after `create` must not concern the container (runtime.md, "Lifecycle").
+    func save(configuration: RuntimeSpec) throws(RuntimeError) {
+        do throws(SystemError) { try writeFile(configurationPath, configuration.json.bytes(), mode: 0o600) } catch {
+            throw RuntimeError("cannot write the state of container \(id)", error)
+        }
+    }
+
+    /// The configuration that the container was created from.
+    func configuration() throws(RuntimeError) -> RuntimeSpec {
+        let text: [UInt8]
+        do throws(SystemError) { text = try readFile(configurationPath) } catch { throw RuntimeError("cannot read the state of container \(id)", error) }
+        do throws(ConfigurationError) { return try RuntimeSpec.parse(text).spec } catch { throw RuntimeError("the state of container \(id) is damaged: \(error)") }
     }
 
     /// The record.
@@ -94,7 +119,8 @@ public struct StateDirectory: Sendable {
     /// Removes the container's folder. All its files are known by name.
     func remove() throws(RuntimeError) {
         do throws(SystemError) {
-            for name in ["state.json", "state.json.new", "vmm.sock", "vmm.log"] {
+            // The record last: while it is there, `delete` finds the rest again.
+            for name in ["vmm.sock", "vmm.log", "config.json", "state.json.new", "state.json"] {
                 let result = unsafe clinux_unlinkat(AT_FDCWD, path + "/" + name, 0)
                 if result < 0 && result != -Int(ENOENT) { try checked(result, "unlink", path: path + "/" + name) }
             }
@@ -122,7 +148,9 @@ public struct StateDirectory: Sendable {
             let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
                 unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
             }
-            if ContainerID.problem(name) == nil && !name.hasPrefix(".") { names.append(name) }
+            var status = stat()
+            let isFolder = unsafe clinux_fstatat(dirfd(folder), name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_mode & S_IFMT == S_IFDIR
+            if isFolder && ContainerID.problem(name) == nil { names.append(name) }
         }
         return names.sorted()
     }
