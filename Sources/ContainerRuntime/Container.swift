@@ -254,7 +254,10 @@ public final class Container {
 
     private func hooks() throws(RuntimeError) -> Hooks { Hooks(spec: try state.configuration().hooks ?? HooksSpec(), log: log) }
 
-    func connect(_ record: ContainerRecord) throws(RuntimeError) -> ControlConnection {
+    /// A connection to the container's machine.
+    public func connection() throws(RuntimeError) -> ControlConnection { try connect(try state.load()) }
+
+    private func connect(_ record: ContainerRecord) throws(RuntimeError) -> ControlConnection {
         do throws(SystemError) { return try ControlConnection(path: state.socketPath) } catch {
             throw MachineProcess.isAlive(record) ? RuntimeError("cannot connect to the machine", error) : RuntimeError("container not running")
         }

@@ -13,7 +13,8 @@ struct BundleOptions: ParsableArguments {
     @Flag(help: "Accepted as runc does.") var noNewKeyring = false
     @Option(help: "Pass so many further descriptors on: not possible into a machine, only 0 is.") var preserveFds = 0
 
-    var path: String { absolutePath(bundle) }
+    /// Absolute and without symbolic links, as `state` shows it.
+    var path: String { realPath(absolutePath(bundle)) }
 
     func validate() throws {
         if preserveFds != 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
@@ -29,23 +30,28 @@ struct Create: ParsableCommand {
     func run() throws {
         let container = try parent.container(id)
         let spec = try Container.configuration(bundle: options.path, log: parent.makeLog())
-        let streams = try detachedStreams(terminal: spec.process?.terminal ?? false, consoleSocket: options.consoleSocket)
+        let streams = try detachedStreams(spec.process, consoleSocket: options.consoleSocket)
         try container.create(spec, bundle: options.path, streams: streams, components: .locate(), pidFile: options.pidFile.map(absolutePath))
     }
 }
 
 /// Streams of a process that nobody waits for in the foreground.
-func detachedStreams(terminal: Bool, consoleSocket: String?) throws -> Container.Streams {
-    guard terminal else {
+func detachedStreams(_ process: ProcessSpec?, consoleSocket: String?) throws -> Container.Streams {
+    guard let process, process.terminal else {
         if consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
         return .inherited
     }
     guard let consoleSocket else { throw RuntimeError("cannot allocate tty if runc will detach without setting console socket") }
-    let pair = try terminalPair()
+    let pair = try terminalPair(process)
     try pair.sendMaster(to: consoleSocket)
     return .terminal(SharedDescriptor(try pair.slave.duplicate()))
 }
 
-func terminalPair() throws(RuntimeError) -> ConsolePair {
-    do throws(SystemError) { return try ConsolePair() } catch { throw RuntimeError("cannot make a terminal", error) }
+/// A terminal of the size that the process asks for or, in the foreground, of the user's.
+func terminalPair(_ process: ProcessSpec, user: Bool = false) throws(RuntimeError) -> ConsolePair {
+    let asked = process.consoleSize.map { (columns: $0.width, rows: $0.height) }
+    let size = user ? UserTerminal.size ?? asked : asked
+    do throws(SystemError) { return try ConsolePair(columns: size?.columns ?? 0, rows: size?.rows ?? 0) } catch {
+        throw RuntimeError("cannot make a terminal", error)
+    }
 }

@@ -32,7 +32,7 @@ struct Exec: ParsableCommand {
             try execute()
         } catch let error as RuntimeError {
             // runc ends with 255 whatever the reason, so that no status of a process is mistaken for it.
-            throw RuntimeError(error.message, exitStatus: 255)
+            throw RuntimeError(error.message.hasPrefix("exec failed: ") ? error.message : "exec failed: " + error.message, exitStatus: 255)
         }
     }
 
@@ -51,7 +51,7 @@ struct Exec: ParsableCommand {
         if detach {
             try ExecHelper.start(connection, pidFile: pidFile.map(absolutePath))
         } else {
-            if let pidFile { try ExecHelper.write(pid: getpid(), to: absolutePath(pidFile)) }
+            if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
             throw ExitCode(try ExecWaiter(connection).wait().shellCode)
         }
     }
@@ -95,11 +95,12 @@ struct Exec: ParsableCommand {
 
     private func runOnTerminal(_ container: Container, _ process: ProcessSpec) throws {
         if consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
-        let pair = try terminalPair()
+        let pair = try terminalPair(process, user: true)
         let master = SharedDescriptor(try pair.master.duplicate())
         let slave = SharedDescriptor(try pair.slave.duplicate())
         _ = consume pair
         let connection = try container.exec(process, streams: .terminal(slave))
+        if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
         let user = UserTerminal()
         defer { user.restore() }
         let loop = try EventLoop()
@@ -107,7 +108,7 @@ struct Exec: ParsableCommand {
             _ = try? connection.send(Request.resize(process: Container.execProcess, size: TerminalSize(columns: columns, rows: rows)))
         }
         let status = try ExecWaiter(connection).wait(loop: loop)
-        relay.drain()
+        try relay.drain()
         user.restore()
         throw ExitCode(status.shellCode)
     }
@@ -115,7 +116,7 @@ struct Exec: ParsableCommand {
     private func runDetachedTerminal(_ container: Container, _ process: ProcessSpec) throws {
         guard process.terminal else { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
         guard let consoleSocket else { throw RuntimeError("cannot allocate tty if runc will detach without setting console socket") }
-        let pair = try terminalPair()
+        let pair = try terminalPair(process)
         try pair.sendMaster(to: consoleSocket)
         let slave = SharedDescriptor(try pair.slave.duplicate())
         let connection = try container.exec(process, streams: .terminal(slave))

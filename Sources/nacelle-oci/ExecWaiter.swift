@@ -5,15 +5,14 @@ import LinuxSystem
 
 /// Waits for the end of an exec'd process and passes this process's signals on to it.
 final class ExecWaiter {
-    private static let passed: [Int32] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGALRM]
     private let connection: ControlConnection
     private let signals: SignalDescriptor
     private var status: ExitStatus?
 
     init(_ connection: ControlConnection) throws {
         self.connection = connection
-        try blockSignals(Self.passed)
-        signals = try SignalDescriptor(Self.passed)
+        try blockSignals(PassedSignals.all)
+        signals = try SignalDescriptor(PassedSignals.all)
         try connection.send(.wait(process: Container.execProcess))
     }
 
@@ -52,13 +51,7 @@ enum ExecHelper {
             let own = try connection.duplicate()
             pid = try ProgramStart.start(Components.programPath(), arguments: [verb], descriptors: [nil, nil, nil, own.rawValue, terminal?.rawValue])
         } catch { throw RuntimeError("cannot start the waiting process", error) }
-        if let pidFile { try write(pid: pid, to: pidFile) }
-    }
-
-    static func write(pid: Int32, to path: String) throws(RuntimeError) {
-        do throws(SystemError) {
-            try writeFile(path, Array("\(pid)".utf8))
-        } catch { throw RuntimeError("cannot write the pid file", error) }
+        if let pidFile { try Container.write(pid: pid, to: pidFile) }
     }
 
     /// Descriptor 3 is the connection, 4 the terminal (or /dev/null).

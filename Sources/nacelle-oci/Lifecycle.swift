@@ -46,20 +46,3 @@ struct Delete: ParsableCommand {
     @Argument(help: "The container's name.") var id: String
     func run() throws { try parent.container(id).delete(force: force) }
 }
-
-/// Signals by name (signal(7)).
-enum SignalName {
-    private static let names = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD",
-        "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-    ]
-    private static let aliases = ["IOT": "ABRT", "POLL": "IO", "CLD": "CHLD"]
-
-    static func number(_ text: String) -> Int32? {
-        if let number = Int32(text) { return (1...64).contains(number) ? number : nil }
-        var name = text.uppercased()
-        if name.hasPrefix("SIG") { name.removeFirst(3) }
-        if name.hasPrefix("RTMIN"), let offset = Int32(name.dropFirst(5).isEmpty ? "0" : name.dropFirst(6)), (0...30).contains(offset) { return 34 + offset }
-        return names.firstIndex(of: aliases[name] ?? name).map { Int32($0 + 1) }
-    }
-}

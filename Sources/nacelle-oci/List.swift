@@ -1,6 +1,7 @@
 import ArgumentParser
 import ContainerRuntime
 import JSONText
+import LinuxSystem
 import OCISpec
 
 struct List: ParsableCommand {
@@ -36,7 +37,12 @@ struct List: ParsableCommand {
             object["bundle"] = .string(row.record.bundle)
             object["rootfs"] = .string(row.record.rootfs)
             object["created"] = .string(row.record.created)
-            object["owner"] = .string("\(row.record.owner)")
+            if !row.record.annotations.isEmpty {
+                var notes = JSONObject()
+                for (key, value) in row.record.annotations.sorted(by: { $0.key < $1.key }) { notes[key] = .string(value) }
+                object["annotations"] = .object(notes)
+            }
+            object["owner"] = .string(UserName.of(row.record.owner))
             object["isolation"] = .string(row.record.isolation)
             return JSONValue.object(object)
         }
@@ -45,13 +51,25 @@ struct List: ParsableCommand {
 
     private func printTable(_ rows: [(record: ContainerRecord, status: StateSpec.Status)]) {
         let lines = [["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]] + rows.map {
-            [$0.record.id, $0.status == .stopped ? "0" : "\($0.record.pid)", $0.status.rawValue, $0.record.bundle, $0.record.created, $0.record.owner == 0 ? "root" : "#\($0.record.owner)"]
+            [$0.record.id, $0.status == .stopped ? "0" : "\($0.record.pid)", $0.status.rawValue, $0.record.bundle, $0.record.created, UserName.of($0.record.owner)]
         }
-        // runc's table: columns at least 12 wide, one blank between.
-        let widths = (0..<6).map { column in max(12, (lines.map { $0[column].count }.max() ?? 0) + 1) }
+        // runc's table: columns at least 12 wide, three blanks between.
+        let widths = (0..<6).map { column in max(12, (lines.map { $0[column].count }.max() ?? 0) + 3) }
         for line in lines {
             print(line.enumerated().map { $0.offset == 5 ? $0.element : $0.element + String(repeating: " ", count: widths[$0.offset] - $0.element.count) }.joined())
         }
+    }
+}
+
+/// A user's name as /etc/passwd has it, or `#` and the number. The C library's own look-up would load libraries.
+enum UserName {
+    static func of(_ uid: UInt32) -> String {
+        guard let text = try? readFile("/etc/passwd", limit: 1 << 22) else { return "#\(uid)" }
+        for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
+            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+            if fields.count > 2, UInt32(fields[2]) == uid { return String(fields[0]) }
+        }
+        return "#\(uid)"
     }
 }
 

@@ -45,6 +45,13 @@ func absolutePath(_ path: String) -> String {
     return path == "." || path.isEmpty ? base : base + "/" + path
 }
 
+/// The same path without symbolic links and `..`; as it is when there is nothing there.
+func realPath(_ path: String) -> String {
+    guard let resolved = unsafe realpath(path, nil) else { return path }
+    defer { unsafe free(resolved) }
+    return unsafe String(cString: resolved)
+}
+
 enum Version {
     static let number = "0.1.0"
     static let text = "nacelle-oci version \(number)\nspec: \(RuntimeSpec.version)"
@@ -57,6 +64,7 @@ enum Program {
         while let null = try? OwnedDescriptor(opening: "/dev/null", flags: O_RDWR), null.rawValue <= 2 { _ = null.release() }
         _ = signal(SIGPIPE, SIG_IGN)
         let arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments == ["-v"] || arguments == ["--version"] { return print(Version.text) }
         if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
         var failureLog: (() -> RuntimeLog?) = { nil }
         do {

@@ -15,14 +15,14 @@ struct Run: ParsableCommand {
     func run() throws {
         let container = try parent.container(id)
         let spec = try Container.configuration(bundle: options.path, log: parent.makeLog())
-        let wantsTerminal = spec.process?.terminal ?? false
         if detach {
-            let streams = try detachedStreams(terminal: wantsTerminal, consoleSocket: options.consoleSocket)
+            let streams = try detachedStreams(spec.process, consoleSocket: options.consoleSocket)
             _ = try begin(container, spec, streams)
             return
         }
         if options.consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
-        let status = wantsTerminal ? try runOnTerminal(container, spec) : try runPlain(container, spec)
+        let status: ExitStatus
+        if let process = spec.process, process.terminal { status = try runOnTerminal(container, spec, process) } else { status = try runPlain(container, spec) }
         if !keep { try container.delete(force: true) }
         throw ExitCode(status.shellCode)
     }
@@ -43,11 +43,11 @@ struct Run: ParsableCommand {
         // Blocked before the machine starts, so that none is lost; the machine's process unblocks them for itself.
         let forwarder = try SignalForwarder()
         let pid = try begin(container, spec, .inherited)
-        return try forwarder.wait(for: pid)
+        return try forwarder.wait(for: pid, of: container)
     }
 
-    private func runOnTerminal(_ container: Container, _ spec: RuntimeSpec) throws -> ExitStatus {
-        let pair = try terminalPair()
+    private func runOnTerminal(_ container: Container, _ spec: RuntimeSpec, _ process: ProcessSpec) throws -> ExitStatus {
+        let pair = try terminalPair(process, user: true)
         let master = SharedDescriptor(try pair.master.duplicate())
         let slave = SharedDescriptor(try pair.slave.duplicate())
         _ = consume pair
@@ -57,34 +57,8 @@ struct Run: ParsableCommand {
         let loop = try EventLoop()
         let relay = try TerminalRelay(master, loop: loop, onResize: { _, _ in })
         let pid = try begin(container, spec, .terminal(slave))
-        let status = try forwarder.wait(for: pid, loop: loop)
-        relay.drain()
+        let status = try forwarder.wait(for: pid, of: container, loop: loop)
+        try relay.drain()
         return status
-    }
-}
-
-/// Passes this process's signals on to the one that stands for the container, and waits for its end.
-final class SignalForwarder {
-    private static let passed: [Int32] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGALRM, SIGTSTP]
-    private let signals: SignalDescriptor
-
-    init() throws {
-        try blockSignals(Self.passed + [SIGCHLD])
-        signals = try SignalDescriptor(Self.passed + [SIGCHLD])
-    }
-
-    func wait(for pid: Int32, loop given: EventLoop? = nil) throws -> ExitStatus {
-        let loop = try given ?? EventLoop()
-        var status: ExitStatus?
-        let process = try ProcessDescriptor(pid)
-        func reap() throws { if status == nil { status = try waitForProcess(pid, noHang: true)?.status } }
-        try loop.add(process.descriptor.rawValue, .readable) { _ in
-            try? reap()
-        }
-        try loop.add(signals.descriptor.rawValue, .readable) { [self] _ in
-            while let number = signals.next() { if number != SIGCHLD { try? process.signal(number) } }
-        }
-        while status == nil { try loop.runOnce() }
-        return status ?? .exited(0)
     }
 }
