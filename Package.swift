@@ -86,7 +86,10 @@ let package = Package(
         tests(of: "VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem"]),
         tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
-        tests(of: "ContainerRuntime", ["OCISpec", "JSONText", "LinuxSystem", "AgentProtocol"]),
+        tests(of: "ContainerRuntime", ["OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
+        // Stands in for nacelle-vmm in ContainerRuntime's tests.
+        .executableTarget(
+            name: "fake-machine", dependencies: ["AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/FakeMachine", swiftSettings: strict),
         // Whole containers in machines: runs where KVM can run a guest (scripts/with-kvm).
         .testTarget(name: "IntegrationTests", dependencies: ["KVM"], swiftSettings: strict),
     ]

@@ -93,14 +93,14 @@ public final class Container {
     ) throws(RuntimeError) {
         let size = process.consoleSize.map { TerminalSize(columns: $0.width, rows: $0.height) } ?? TerminalSize(columns: 0, rows: 0)
         let request = Request.create(plan: plan.json, streams: ProcessStreams(terminal: process.terminal, size: size))
-        let reply: Reply?
+        let number: UInt32
         do throws(RuntimeError) {
-            reply = try connection.call(request, descriptors: streams.descriptors)
+            number = try connection.send(request, descriptors: streams.descriptors)
         } catch {
-            // It did not even take the request: what it says itself is worth more.
+            // It has ended before it took the request: what it says itself is worth more.
             throw RuntimeError(machineFailure(record) ?? error.message)
         }
-        switch reply {
+        switch try connection.answer(to: number) {
         case .created: return
         case .failed(let failure): throw RuntimeError(Self.startFailure(failure))
         case nil: throw RuntimeError(machineFailure(record) ?? "the machine has ended while it started")
@@ -126,7 +126,7 @@ public final class Container {
     /// Why the machine has ended, by its own words or by its exit status.
     private func machineFailure(_ record: ContainerRecord) -> String? {
         // Its socket may close before it has said why: the message is complete when the process has ended.
-        let ended = record.pid > 0 ? try? waitForProcess(record.pid) : nil
+        let ended = MachineProcess.waitForEnd(record) ? try? waitForProcess(record.pid, noHang: true) : nil
         if let message = state.lastMachineError() { return message }
         guard let ended else { return nil }
         switch ended.status {
@@ -194,7 +194,10 @@ public final class Container {
         switch try connect(record).call(.start) {
         case .done: break
         case .failed(let failure): throw RuntimeError("unable to start container process: \(failure.message)")
-        default: throw RuntimeError(state.lastMachineError() ?? "the machine has ended while the container started")
+        case nil:
+            _ = MachineProcess.waitForEnd(record)
+            throw RuntimeError(state.lastMachineError() ?? "the machine has ended while the container started")
+        default: throw RuntimeError("the machine's answer cannot be understood")
         }
         do throws(RuntimeError) {
             let hooks = try hooks()

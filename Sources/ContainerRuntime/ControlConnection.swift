@@ -69,7 +69,11 @@ public final class ControlConnection {
 
     /// Sends a request and waits for its answer.
     public func call(_ request: Request, descriptors: [Int32] = [], timeout: Int32 = -1) throws(RuntimeError) -> Reply? {
-        let number = try send(request, descriptors: descriptors)
+        try answer(to: try send(request, descriptors: descriptors), timeout: timeout)
+    }
+
+    /// Waits for the answer to a request that was sent; nil at the end of the connection.
+    public func answer(to number: UInt32, timeout: Int32 = -1) throws(RuntimeError) -> Reply? {
         while let (answered, reply) = try receive(timeout: timeout) {
             if answered == number || answered == 0 { return reply }
         }

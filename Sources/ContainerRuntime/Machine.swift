@@ -13,12 +13,15 @@ struct MachineProcess {
         let firstShare: Int32 = 6
         let entries = zip(plan.shares, shares.indices).map { (share: $0, descriptor: firstShare + Int32($1)) }
         do throws(SystemError) {
-            let listener = try OwnedDescriptor.unixListener(path: state.socketPath)
+            // A socket's path has at most 107 bytes; a folder's descriptor makes any path short.
+            let folder = try OwnedDescriptor(opening: state.path, flags: O_PATH | O_DIRECTORY)
+            let socketPath = "/proc/self/fd/\(folder.rawValue)/" + StateDirectory.socketName
+            let listener = try OwnedDescriptor.unixListener(path: socketPath)
             let description = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create("machine", UInt32(MFD_CLOEXEC)), "memfd_create")))
             try description.writeAll(Array(settings.description(id: state.id, shares: entries).utf8))
             _ = lseek(description.rawValue, 0, SEEK_SET)
             let log = try OwnedDescriptor(opening: state.logPath, flags: O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600)
-            let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: state.socketPath))
+            let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: socketPath))
             let pid = try ProgramStart.start(
                 components.monitor, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                 descriptors: [nil, nil, log.rawValue, listener.rawValue, description.rawValue, log.rawValue] + shares.map(\.rawValue), newSession: true)
@@ -31,6 +34,12 @@ struct MachineProcess {
         record.pid > 0 && ProcessIdentity.startTime(of: record.pid) == record.startTime
     }
 
+    /// Waits for the end of a machine that is ending. False if it does not end.
+    static func waitForEnd(_ record: ContainerRecord) -> Bool {
+        guard record.pid > 0, let process = try? ProcessDescriptor(record.pid) else { return false }
+        return (try? waitReadable(process.descriptor.rawValue, milliseconds: 10_000)) ?? false
+    }
+
     /// Kills the machine and waits until it is gone.
     static func kill(_ record: ContainerRecord) throws(RuntimeError) {
         guard record.pid > 0 else { return }
@@ -39,10 +48,9 @@ struct MachineProcess {
             // The descriptor names one process for good; only now is it known that it is the right one.
             guard isAlive(record) else { return }
             try process.signal(SIGKILL)
-            var ready: Int16 = 0
-            let raw = process.descriptor.rawValue
-            let ended = try retried("poll") { unsafe clinux_poll(raw, Int16(POLLIN), 10_000, &ready) }
-            if ended == 0 { throw SystemError(.timedOut, "the machine's process \(record.pid) does not end") }
+            if try !waitReadable(process.descriptor.rawValue, milliseconds: 10_000) {
+                throw SystemError(.timedOut, "the machine's process \(record.pid) does not end")
+            }
         } catch where error.errno == .noSuchProcess {
             return
         } catch { throw RuntimeError("cannot kill the machine", error) }

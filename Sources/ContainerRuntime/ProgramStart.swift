@@ -7,7 +7,10 @@ public enum ProgramStart {
     /// - Parameters:
     ///   - descriptors: become 0, 1, 2 …; nil is /dev/null.
     ///   - newSession: the program leads a session of its own.
-    public static func start(_ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [Int32?], newSession: Bool = true) throws(SystemError) -> Int32 {
+    ///   - blockedSignals: blocked from its first instruction on; all others are not, whatever this process blocks.
+    public static func start(
+        _ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [Int32?], newSession: Bool = true, blockedSignals: [Int32] = []
+    ) throws(SystemError) -> Int32 {
         // Copies above all targets, so that no target overwrites a source.
         let firstCopy = max(10, descriptors.count)
         var copies: [OwnedDescriptorBox?] = []
@@ -31,11 +34,12 @@ public enum ProgramStart {
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
         defer { unsafe posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        unsafe sigemptyset(&none)
+        var blocked = sigset_t()
+        unsafe sigemptyset(&blocked)
+        for signal in blockedSignals { unsafe sigaddset(&blocked, signal) }
         var all = sigset_t()
         unsafe sigfillset(&all)
-        unsafe posix_spawnattr_setsigmask(&attributes, &none)
+        unsafe posix_spawnattr_setsigmask(&attributes, &blocked)
         unsafe posix_spawnattr_setsigdefault(&attributes, &all)
         let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (newSession ? 0x80 : 0)  // POSIX_SPAWN_SETSID
         unsafe posix_spawnattr_setflags(&attributes, Int16(flags))

@@ -15,7 +15,8 @@ public struct StateDirectory: Sendable {
     public let root: String
     public let id: String
     public var path: String { root + "/" + id }
-    var socketPath: String { path + "/vmm.sock" }
+    static let socketName = "vmm.sock"
+    var socketPath: String { path + "/" + Self.socketName }
     var logPath: String { path + "/vmm.log" }
     private var recordPath: String { path + "/state.json" }
     private var configurationPath: String { path + "/config.json" }

@@ -49,7 +49,9 @@ enum ExecHelper {
         let pid: Int32
         do throws(SystemError) {
             let own = try connection.duplicate()
-            pid = try ProgramStart.start(Components.programPath(), arguments: [verb], descriptors: [nil, nil, nil, own.rawValue, terminal?.rawValue])
+            pid = try ProgramStart.start(Components.programPath(), arguments: [verb], descriptors: [nil, nil, nil, own.rawValue, terminal?.rawValue],
+                // The engine may signal it as soon as it knows its pid.
+                blockedSignals: PassedSignals.all)
         } catch { throw RuntimeError("cannot start the waiting process", error) }
         if let pidFile { try Container.write(pid: pid, to: pidFile) }
     }
