@@ -67,6 +67,26 @@ public final class ControlConnection {
         }
     }
 
+    /// Everything that has come, for a loop that knows that something has: several messages may have come at once, and only
+    /// the first would wake it. nil at the end of the connection.
+    public func receiveAvailable() throws(RuntimeError) -> [Reply]? {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        var replies: [Reply] = []
+        do throws(SystemError) {
+            var descriptors: [SharedDescriptor] = []
+            let count = try socket.receive(into: &buffer, descriptors: &descriptors, nonBlocking: true)
+            if count == 0 { return nil }
+            decoder.append(buffer[..<count])
+        } catch where error.errno == .wouldBlock {
+        } catch where error.errno == .connectionReset {
+            return nil
+        } catch { throw RuntimeError("the machine does not answer", error) }
+        do throws(ProtocolError) {
+            while let frame = try decoder.next() { replies.append(try Reply(frame)) }
+        } catch { throw RuntimeError("the machine's answer cannot be understood: \(error)") }
+        return replies
+    }
+
     /// Sends a request and waits for its answer.
     public func call(_ request: Request, descriptors: [Int32] = [], timeout: Int32 = -1) throws(RuntimeError) -> Reply? {
         try answer(to: try send(request, descriptors: descriptors), timeout: timeout)

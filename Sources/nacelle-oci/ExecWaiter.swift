@@ -30,13 +30,19 @@ final class ExecWaiter {
     }
 
     private func receive() {
-        guard let message = try? connection.receive() else {
+        guard let replies = try? connection.receiveAvailable() else {
             // The machine is gone, and the process with it.
-            status = .signaled(SIGKILL)
+            status = status ?? .signaled(SIGKILL)
             return
         }
-        if case .exited(_, let ended) = message.reply { status = ended }
-        if case .failed(let failure) = message.reply, failure.code != .noSuchProcess { status = .signaled(SIGKILL) }
+        for reply in replies {
+            switch reply {
+            case .exited(_, let ended): status = status ?? ended
+            // A signal or a size that came when the process had just ended: its status comes next.
+            case .failed(let failure) where failure.code != .noSuchProcess: status = status ?? .signaled(SIGKILL)
+            default: break
+            }
+        }
     }
 }
 

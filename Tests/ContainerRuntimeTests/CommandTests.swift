@@ -234,6 +234,22 @@ struct CommandTests {
         fixture.expectNothingLeft()
     }
 
+    @Test("in the foreground a terminal's output is shown to the end, and the status is the process's")
+    func foregroundTerminal() throws {
+        let fixture = try Fixture("exit=7")
+        fixture.spec.process?.terminal = true
+        try fixture.save()
+        for _ in 0..<5 {
+            let outcome = try oci(fixture, "run", "--bundle", fixture.bundle, "c")
+            #expect(outcome.status == 7 && outcome.output == "started\r\n", "\(outcome)")
+            fixture.expectNothingLeft()
+        }
+        let running = try started()
+        let outcome = try oci(running, "exec", "--tty", "c", "print", "hello")
+        #expect(outcome.status == 0 && outcome.output == "hello\r\n", "\(outcome)")
+        #expect(try oci(running, "delete", "--force", "c").status == 0)
+    }
+
     @Test("kill takes names and numbers", arguments: [("TERM", 15), ("SIGTERM", 15), ("sigint", 2), ("9", 9), ("RTMIN+1", 35), ("SIGRTMAX-1", 63), ("POLL", 29)])
     func killSignals(_ name: String, _ number: Int32) throws {
         let fixture = try Fixture()
