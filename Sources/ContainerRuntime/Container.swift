@@ -24,6 +24,7 @@ public final class Container {
         /// A terminal's slave end.
         case terminal(SharedDescriptor)
 
+        /// Numbers: whoever takes them keeps the streams until they were sent.
         var descriptors: [Int32] {
             switch self {
             case .inherited: [0, 1, 2]
@@ -93,6 +94,7 @@ public final class Container {
     ) throws(RuntimeError) {
         let size = process.consoleSize.map { TerminalSize(columns: $0.width, rows: $0.height) } ?? TerminalSize(columns: 0, rows: 0)
         let request = Request.create(plan: plan.json, streams: ProcessStreams(terminal: process.terminal, size: size))
+        defer { withExtendedLifetime(streams) {} }
         let number: UInt32
         do throws(RuntimeError) {
             number = try connection.send(request, descriptors: streams.descriptors)
@@ -281,6 +283,7 @@ public final class Container {
         let problems = process.problems(path: "process") + GuestPlan.unsupportedFields(process)
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
         let connection = try connect(record)
+        defer { withExtendedLifetime(streams) {} }
         let request = Request.exec(process: Self.execProcess, plan: process.json.bytes(), streams: ProcessStreams(terminal: process.terminal))
         switch try connection.call(request, descriptors: streams.descriptors) {
         case .created: return connection

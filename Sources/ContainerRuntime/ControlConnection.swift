@@ -52,10 +52,7 @@ public final class ControlConnection {
             do throws(SystemError) {
                 if timeout >= 0 {
                     let left = max(0, (deadline - monotonicNanoseconds()) / 1_000_000)
-                    var ready: Int16 = 0
-                    let raw = socket.rawValue
-                    let count = try retried("poll") { unsafe clinux_poll(raw, Int16(POLLIN), Int32(left), &ready) }
-                    guard count > 0 else { throw SystemError(.timedOut, "poll") }
+                    guard try waitReadable(socket.rawValue, milliseconds: Int32(left)) else { throw SystemError(.timedOut, "poll") }
                 }
                 var descriptors: [SharedDescriptor] = []
                 let count = try socket.receive(into: &buffer, descriptors: &descriptors)

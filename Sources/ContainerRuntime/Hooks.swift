@@ -36,17 +36,15 @@ struct Hooks {
     }
 
     private func run(_ hook: HookSpec, state: [UInt8]) throws(SystemError) -> ExitStatus {
-        let input = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create("hook-state", UInt32(MFD_CLOEXEC)), "memfd_create")))
-        try input.writeAll(state)
-        _ = lseek(input.rawValue, 0, SEEK_SET)
+        let input = try MemoryFile.make("hook-state", state)
+        let output = SharedDescriptor(try OwnedDescriptor(duplicating: 2))
         let arguments = hook.args.isEmpty ? [] : Array(hook.args.dropFirst())
-        let pid = try ProgramStart.start(hook.path, arguments: arguments, environment: hook.env, descriptors: [input.rawValue, 2, 2], newSession: false)
+        let pid = try ProgramStart.start(hook.path, arguments: arguments, environment: hook.env, descriptors: [input, output, output], newSession: false)
         guard let timeout = hook.timeout else { return try waitForProcess(pid)?.status ?? .exited(0) }
         let process = try ProcessDescriptor(pid)
-        var ready: Int16 = 0
-        let raw = process.descriptor.rawValue
-        let ended = try retried("poll") { unsafe clinux_poll(raw, Int16(POLLIN), Int32(clamping: timeout * 1000), &ready) }
-        if ended == 0 {
+        let longest = Int(Int32.max) - 1
+        let (milliseconds, overflow) = timeout.multipliedReportingOverflow(by: 1000)
+        if try !waitReadable(process.descriptor.rawValue, milliseconds: Int32(overflow ? longest : min(milliseconds, longest))) {
             try process.signal(SIGKILL)
             _ = try waitForProcess(pid)
             throw SystemError(.timedOut, "hook ran longer than \(timeout) s")

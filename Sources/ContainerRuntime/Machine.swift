@@ -3,6 +3,16 @@ internal import CLinux
 internal import Glibc
 internal import LinuxSystem
 
+/// A file in memory, open at its start, for a program to read.
+enum MemoryFile {
+    static func make(_ name: String, _ bytes: [UInt8]) throws(SystemError) -> SharedDescriptor {
+        let file = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create(name, UInt32(MFD_CLOEXEC)), "memfd_create")))
+        try file.writeAll(bytes)
+        _ = lseek(file.rawValue, 0, SEEK_SET)
+        return SharedDescriptor(file)
+    }
+}
+
 /// The process of one machine: starting it, finding it again, ending it.
 struct MachineProcess {
     let state: StateDirectory
@@ -16,15 +26,13 @@ struct MachineProcess {
             // A socket's path has at most 107 bytes; a folder's descriptor makes any path short.
             let folder = try OwnedDescriptor(opening: state.path, flags: O_PATH | O_DIRECTORY)
             let socketPath = "/proc/self/fd/\(folder.rawValue)/" + StateDirectory.socketName
-            let listener = try OwnedDescriptor.unixListener(path: socketPath)
-            let description = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create("machine", UInt32(MFD_CLOEXEC)), "memfd_create")))
-            try description.writeAll(Array(settings.description(id: state.id, shares: entries).utf8))
-            _ = lseek(description.rawValue, 0, SEEK_SET)
-            let log = try OwnedDescriptor(opening: state.logPath, flags: O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600)
+            let listener = SharedDescriptor(try OwnedDescriptor.unixListener(path: socketPath))
+            let description = try MemoryFile.make("machine", Array(settings.description(id: state.id, shares: entries).utf8))
+            let log = SharedDescriptor(try OwnedDescriptor(opening: state.logPath, flags: O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600))
             let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: socketPath))
             let pid = try ProgramStart.start(
                 components.monitor, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-                descriptors: [nil, nil, log.rawValue, listener.rawValue, description.rawValue, log.rawValue] + shares.map(\.rawValue), newSession: true)
+                descriptors: [nil, nil, log, listener, description, log] + shares, newSession: true)
             return (pid, connection)
         } catch { throw RuntimeError("cannot start the machine", error) }
     }

@@ -5,18 +5,23 @@ public import LinuxSystem
 /// Starts programs with exactly the descriptors that they shall have.
 public enum ProgramStart {
     /// - Parameters:
-    ///   - descriptors: become 0, 1, 2 …; nil is /dev/null.
+    ///   - descriptors: become 0, 1, 2 …; nil is /dev/null. Owners, not numbers: in an optimised build an array of them may be
+    ///     released as soon as its numbers were taken.
     ///   - newSession: the program leads a session of its own.
     ///   - blockedSignals: blocked from its first instruction on; all others are not, whatever this process blocks.
     public static func start(
-        _ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [Int32?], newSession: Bool = true, blockedSignals: [Int32] = []
+        _ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [SharedDescriptor?], newSession: Bool = true, blockedSignals: [Int32] = []
     ) throws(SystemError) -> Int32 {
         // Copies above all targets, so that no target overwrites a source.
         let firstCopy = max(10, descriptors.count)
-        var copies: [OwnedDescriptorBox?] = []
+        var copies: [SharedDescriptor?] = []
+        // To the end of this function: the new process takes them over by number.
+        defer { withExtendedLifetime(copies) {} }
         for descriptor in descriptors {
-            copies.append(try descriptor.map { (raw) throws(SystemError) in
-                OwnedDescriptorBox(OwnedDescriptor(owning: Int32(try checked(clinux_dup(raw, Int32(firstCopy)), "dup"))))
+            copies.append(try descriptor.map { (shared) throws(SystemError) in
+                try shared.with { (end: borrowing OwnedDescriptor) throws(SystemError) in
+                    SharedDescriptor(OwnedDescriptor(owning: Int32(try checked(clinux_dup(end.rawValue, Int32(firstCopy)), "dup"))))
+                }
             })
         }
         var actions = unsafe posix_spawn_file_actions_t()
@@ -52,10 +57,4 @@ public enum ProgramStart {
         if result != 0 { throw SystemError(Errno(rawValue: result), "exec", path: program) }
         return pid
     }
-}
-
-private final class OwnedDescriptorBox {
-    private let owned: OwnedDescriptor
-    var rawValue: Int32 { owned.rawValue }
-    init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
 }

@@ -22,7 +22,7 @@ struct BundleOptions: ParsableArguments {
 }
 
 struct Create: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Create a container: all but the start of its program.")
+    static let configuration = CommandConfiguration(commandName: "create", abstract: "Create a container: all but the start of its program.")
     @ParentCommand var parent: NacelleOCI
     @OptionGroup var options: BundleOptions
     @Argument(help: "The container's name.") var id: String

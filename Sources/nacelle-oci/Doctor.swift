@@ -7,6 +7,7 @@ import LinuxSystem
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "doctor",
         abstract: "Check what the runtime needs on this machine.",
         discussion: "One line each: ok, or what is wrong and how to mend it. Exit status 1 when microVMs cannot run.")
     @Flag(help: "As JSON.") var json = false

@@ -6,7 +6,7 @@ import LinuxSystem
 import OCISpec
 
 struct Exec: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Run another process in a container.")
+    static let configuration = CommandConfiguration(commandName: "exec", abstract: "Run another process in a container.")
     @ParentCommand var parent: NacelleOCI
     @Option(help: "Unix socket that gets the terminal's master end.") var consoleSocket: String?
     @Option(help: "The process's working directory.") var cwd: String?

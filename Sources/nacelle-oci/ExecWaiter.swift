@@ -54,8 +54,8 @@ enum ExecHelper {
     static func start(_ connection: ControlConnection, terminal: SharedDescriptor? = nil, pidFile: String?) throws(RuntimeError) {
         let pid: Int32
         do throws(SystemError) {
-            let own = try connection.duplicate()
-            pid = try ProgramStart.start(Components.programPath(), arguments: [verb], descriptors: [nil, nil, nil, own.rawValue, terminal?.rawValue],
+            let own = SharedDescriptor(try connection.duplicate())
+            pid = try ProgramStart.start(Components.programPath(), arguments: [verb], descriptors: [nil, nil, nil, own, terminal],
                 // The engine may signal it as soon as it knows its pid.
                 blockedSignals: PassedSignals.all)
         } catch { throw RuntimeError("cannot start the waiting process", error) }

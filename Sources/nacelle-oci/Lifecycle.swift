@@ -4,14 +4,14 @@ import JSONText
 import OCISpec
 
 struct Start: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Start the program of a created container.")
+    static let configuration = CommandConfiguration(commandName: "start", abstract: "Start the program of a created container.")
     @ParentCommand var parent: NacelleOCI
     @Argument(help: "The container's name.") var id: String
     func run() throws { try parent.container(id).start() }
 }
 
 struct State: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Print a container's state as JSON.")
+    static let configuration = CommandConfiguration(commandName: "state", abstract: "Print a container's state as JSON.")
     @ParentCommand var parent: NacelleOCI
     @Argument(help: "The container's name.") var id: String
     func run() throws {
@@ -28,7 +28,7 @@ struct State: ParsableCommand {
 }
 
 struct Kill: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Send a signal to a container's process.")
+    static let configuration = CommandConfiguration(commandName: "kill", abstract: "Send a signal to a container's process.")
     @ParentCommand var parent: NacelleOCI
     @Flag(name: [.short, .long], help: "To all processes in the container.") var all = false
     @Argument(help: "The container's name.") var id: String
@@ -40,7 +40,7 @@ struct Kill: ParsableCommand {
 }
 
 struct Delete: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Delete a container that has stopped.")
+    static let configuration = CommandConfiguration(commandName: "delete", abstract: "Delete a container that has stopped.")
     @ParentCommand var parent: NacelleOCI
     @Flag(name: [.short, .long], help: "Kill it first if it runs; no error if it does not exist.") var force = false
     @Argument(help: "The container's name.") var id: String

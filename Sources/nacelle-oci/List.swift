@@ -5,7 +5,7 @@ import LinuxSystem
 import OCISpec
 
 struct List: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List the containers below --root.")
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "List the containers below --root.")
     enum Format: String, ExpressibleByArgument, CaseIterable { case table, json }
     @ParentCommand var parent: NacelleOCI
     @Option(name: [.short, .long], help: "table or json.") var format = Format.table
@@ -74,7 +74,7 @@ enum UserName {
 }
 
 struct Spec: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Write an example config.json.")
+    static let configuration = CommandConfiguration(commandName: "spec", abstract: "Write an example config.json.")
     @Option(name: [.short, .long], help: "The folder to write it to.") var bundle = "."
     @Flag(help: "For an ordinary user.") var rootless = false
     func run() throws { try SpecFile.write(RuntimeSpec.example(rootless: rootless), folder: absolutePath(bundle)) }

@@ -5,7 +5,7 @@ import LinuxSystem
 import OCISpec
 
 struct Run: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Create and start a container, wait for it and delete it.")
+    static let configuration = CommandConfiguration(commandName: "run", abstract: "Create and start a container, wait for it and delete it.")
     @ParentCommand var parent: NacelleOCI
     @OptionGroup var options: BundleOptions
     @Flag(name: [.short, .long], help: "Do not wait.") var detach = false
