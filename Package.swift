@@ -68,7 +68,7 @@ let package = Package(
         program("nacelle-vmm", ["MachineMonitor", "VirtioDevices", "Virtio", "GuestRAM", "AgentProtocol", "LinuxSystem", "CLinux"]),
 
         // The runtime.
-        library("ContainerRuntime", ["ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM"]),
+        library("ContainerRuntime", ["ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"]),
         program("nacelle-oci", ["ContainerRuntime", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM",
             .product(name: "ArgumentParser", package: "swift-argument-parser")],
             // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
@@ -81,8 +81,8 @@ let package = Package(
         tests(of: "ControlGroups", ["OCISpec", "LinuxSystem"]),
         tests(of: "ContainerSetup", ["OCISpec", "LinuxSystem"]),
         tests(of: "ContainerLaunch", ["OCISpec", "LinuxSystem", "AgentProtocol", "JSONText"]),
-        tests(of: "GuestRAM"),
-        tests(of: "Virtio", ["GuestRAM"]),
+        tests(of: "GuestRAM", ["LinuxSystem"]),
+        tests(of: "Virtio", ["GuestRAM", "LinuxSystem"]),
         tests(of: "VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem"]),
         tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
