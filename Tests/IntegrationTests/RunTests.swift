@@ -34,7 +34,7 @@ struct RunTests {
         try bundle.expectNothingLeft()
     }
 
-    @Test("without a pid namespace every deadly signal kills", arguments: [1, 2, 3, 6, 9, 11, 15])
+    @Test("without a pid namespace every deadly signal kills", arguments: [1, 2, 6, 9, 11, 15])
     func everySignal(_ signal: Int32) throws {
         let bundle = try Bundle(["sh", "-c", "kill -\(signal) $$; sleep 5"])
         bundle.linux { linux in
@@ -57,7 +57,8 @@ struct RunTests {
 
     @Test("a closed reader ends the writer by SIGPIPE")
     func closedReader() throws {
-        let bundle = try Bundle(["yes"])
+        // Not as the first of its pid namespace, which the signal does not kill.
+        let bundle = try Bundle(["sh", "-c", "yes; exit $?"])
         try bundle.save()
         let outcome = try run(
             "/bin/bash", ["-c", "'\(Nacelle.program)' --root '\(bundle.root)' run --bundle '\(bundle.path)' c | head -c 100000 | wc -c; echo ${PIPESTATUS[0]}"])
