@@ -13,6 +13,7 @@ final class Monitor {
     private let session: Session
     private let control: OwnedDescriptor
     private let log: Log
+    private let trace: Trace
     private let signals: SignalDescriptor
     private let bootTimer: TimerDescriptor
     private let bootTimeout: Int64
@@ -30,7 +31,7 @@ final class Monitor {
         loop = try EventLoop()
         signals = try SignalDescriptor(Self.passedSignals + [SIGWINCH])
         bootTimer = try TimerDescriptor()
-        let trace = Trace(try description.trace.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)) })
+        trace = Trace(try description.trace.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)) })
         trace.mark("vmm starts")
 
         let console = try description.console.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, mode: 0o600)) }
@@ -100,6 +101,7 @@ final class Monitor {
                 exit(1)
             }
         }
+        trace.mark("kernel entered")
         try files?.startWorkers(prepare: { bind(.fileServer) })
         try machine.start(prepareThread: { bind(.vcpu) })
         bind(.eventLoop)

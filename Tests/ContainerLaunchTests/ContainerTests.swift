@@ -5,8 +5,7 @@ import OCISpec
 import Testing
 
 /// Containers made on this machine, and what their processes see. Namespaces, mounts and control groups need root.
-@Suite(.serialized, .enabled(if: canLaunch, "needs root and nacelle-init (swift build --product nacelle-init)"))
-struct ContainerTests {
+extension LaunchTests { @Suite struct ContainerTests {
     @Test func seesOneThreadPidOneAndItsHostName() throws {
         let bundle = try TestBundle()
         let outcome = try run(bundle.script("echo $$; hostname; grep Threads /proc/self/status; ls -1 /proc | grep -c '^[0-9]'"), bundle)
@@ -188,7 +187,7 @@ struct ContainerTests {
                 spec.linux?.namespaces.append(NamespaceSpec(.user))
                 spec.linux?.uidMappings = [IDMappingSpec(0, 100_000, 1000)]
                 spec.linux?.gidMappings = [IDMappingSpec(0, 100_000, 1000)]
-                spec.process?.oomScoreAdj = -10
+                spec.process?.oomScoreAdj = 10
             }, bundle)
         #expect(outcome.lines.prefix(1) == ["0"], "\(outcome.error)")
         #expect(outcome.output.contains("100000       1000\n1:3\nok\nno"), "\(outcome.output) \(outcome.error)")
@@ -218,7 +217,7 @@ struct ContainerTests {
         let namespaces = try OwnedDescriptor(opening: "/proc/\(first.pid)/ns", flags: O_PATH | O_DIRECTORY)
         #expect(outcome.lines.prefix(4) == ["nacelle-test", Substring(try namespaces.linkTarget(of: "net")), "1", "1"])
     }
-}
+}}
 
 extension RlimitSpec {
     init(_ type: String, soft: UInt64, hard: UInt64) {

@@ -24,6 +24,10 @@ let initProgram: String? = {
 /// Whether containers can be made here.
 let canLaunch = geteuid() == 0 && initProgram != nil
 
+/// One after another: several count what is left behind, or look at the machine's control groups.
+@Suite(.serialized, .enabled(if: canLaunch, "needs root and nacelle-init (swift build --product nacelle-init)"))
+struct LaunchTests {}
+
 /// A directory with a rootfs of busybox, removed in the end.
 final class TestBundle {
     let directory: String
