@@ -75,7 +75,7 @@ struct KernelImageTests {
         ("no headers", { @Sendable (b: inout [UInt8]) in b[56] = 0 }, nil, "malformed"),
         ("table beyond the end", { @Sendable (b: inout [UInt8]) in b[38] = 0xFF }, nil, "is truncated"),
         ("segment beyond the end", { @Sendable (_: inout [UInt8]) in }, 6000, "is truncated"),
-        ("file size above memory size", { @Sendable (b: inout [UInt8]) in b[64 + 40 + 1] = 0 }, nil, "impossible"),
+        ("file size above memory size", { @Sendable (b: inout [UInt8]) in b[64 + 40 + 1] = 1 }, nil, "impossible"),
         ("address wraps", { @Sendable (b: inout [UInt8]) in for i in 24..<32 { b[64 + i] = 0xFF } }, nil, "impossible"),
         ("address below 1 MiB", { @Sendable (b: inout [UInt8]) in b[64 + 24 + 2] = 0 }, nil, "impossible"),
         ("entry outside", { @Sendable (b: inout [UInt8]) in b[24 + 3] = 0x7F }, nil, "entry point"),
