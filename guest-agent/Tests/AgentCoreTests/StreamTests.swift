@@ -197,7 +197,7 @@ func patternBytes(_ count: Int) -> [UInt8] {
     }
 
     @Test(arguments: Transport.available) func resizeWithoutTerminal(transport: Transport) throws {
-        let host = try run("sleep 60", transport: transport)
+        let host = try run("exec sleep 60", transport: transport)
         try host.send(.resize(process: .container, size: TerminalSize(columns: 1, rows: 1)), 3)
         guard case .failed = try host.reply(to: 3) else { return fail("resized") }
         try host.send(.signal(process: .container, number: SIGTERM, everyProcess: true), 4)
