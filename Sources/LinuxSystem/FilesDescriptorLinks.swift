@@ -9,7 +9,7 @@ public struct DescriptorLinks: ~Copyable, Sendable {
     private let directory: OwnedDescriptor
 
     public init() throws(SystemError) {
-        directory = try OwnedDescriptor(opening: "/proc/self/fd", flags: O_PATH | O_DIRECTORY)
+        directory = try OwnedDescriptor.ownDescriptors(flags: O_PATH)
     }
 
     /// Takes over an open /proc/self/fd.

@@ -9,10 +9,14 @@ public struct SystemCallFilter: Sendable {
     /// A system call, with the reason why this thread needs it and, for ioctl, the requests.
     struct Rule: Sendable {
         var name: String
+        /// ioctl's second argument.
         var requests: [UInt] = []
-        init(_ name: String, requests: [UInt] = []) {
+        /// The first argument must be this process, or (where 0 means that too) 0.
+        var isAboutItself = false
+        init(_ name: String, requests: [UInt] = [], isAboutItself: Bool = false) {
             self.name = name
             self.requests = requests
+            self.isAboutItself = isAboutItself
         }
     }
 
@@ -26,7 +30,9 @@ public struct SystemCallFilter: Sendable {
         Rule("clock_gettime"), Rule("gettimeofday"),  // where the vDSO cannot answer
         Rule("rt_sigreturn"), Rule("rt_sigprocmask"), Rule("rt_sigaction"), Rule("sigaltstack"), Rule("restart_syscall"),
         Rule("exit"), Rule("exit_group"), Rule("close"),
-        Rule("getpid"), Rule("gettid"), Rule("tgkill"), Rule("kill"), Rule("prlimit64"),  // to die of a signal as the container's process did
+        Rule("getpid"), Rule("gettid"),
+        // To die of a signal as the container's process did.
+        Rule("tgkill", isAboutItself: true), Rule("kill", isAboutItself: true), Rule("prlimit64", isAboutItself: true),
         Rule("rseq"), Rule("set_robust_list"), Rule("getrandom"),
     ]
 
@@ -69,7 +75,12 @@ public struct SystemCallFilter: Sendable {
             let number = unsafe seccomp_syscall_resolve_name(rule.name)
             // Not a system call of this architecture: nothing to allow.
             if number < 0 { continue }
-            if rule.requests.isEmpty {
+            if rule.isAboutItself {
+                for process in rule.name == "prlimit64" ? [0, UInt64(getpid())] : [UInt64(getpid())] {
+                    var condition = scmp_arg_cmp(arg: 0, op: SCMP_CMP_EQ, datum_a: process, datum_b: 0)
+                    try Self.check(unsafe seccomp_rule_add_array(context, allow, number, 1, &condition), rule.name)
+                }
+            } else if rule.requests.isEmpty {
                 try Self.check(unsafe seccomp_rule_add_array(context, allow, number, 0, nil), rule.name)
             }
             for request in rule.requests {

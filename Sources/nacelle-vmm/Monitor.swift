@@ -41,7 +41,7 @@ final class Monitor {
                 extraCommandLine: description.commandLine, hasConsole: console != nil),
             loop: loop)
         // /proc is gone after the jail; descriptors are reopened through this.
-        let processDescriptors = SharedDescriptor(try OwnedDescriptor(opening: "/proc/self/fd", flags: O_RDONLY | O_DIRECTORY))
+        let processDescriptors = SharedDescriptor(try OwnedDescriptor.ownDescriptors(flags: O_PATH))
         let vsock = try VsockDevice(loop: loop)
         let streams = StreamPorts(vsock, processDescriptors: processDescriptors)
         session = Session(streams: streams, log: log, trace: trace) { status in exitProcess(as: status) }

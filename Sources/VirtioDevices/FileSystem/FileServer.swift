@@ -39,8 +39,8 @@ final class FileServer: Sendable {
         roots = shares.enumerated().map { index, share in
             nodes.pin(Inode.Key(share: index, share.attributes), share.attributes, object: share.object)
         }
-        // Any directory will do: nothing is ever asked of this one's descriptor.
-        let place = HeldFile(try OwnedDescriptor(opening: "/", flags: O_PATH | O_DIRECTORY))
+        // Any directory will do: nothing is ever asked of this one's descriptor. So it is one from which nothing can be reached.
+        let place = HeldFile(try OwnedDescriptor.emptyDirectory())
         var attributes = try place.descriptor.attributes()
         attributes.inode = Fuse.rootNode
         rootInode = Inode(

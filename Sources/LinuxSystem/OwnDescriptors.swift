@@ -1,0 +1,31 @@
+internal import Glibc
+
+extension OwnedDescriptor {
+    /// Opens this process's directory of descriptors (`self/fd` of procfs), in which each is a link to the very object that it names.
+    ///
+    /// It lies in a procfs instance of its own that shows processes only, and of them only this one: whoever gets hold of the descriptor
+    /// finds nothing of the host by `..`. Without CAP_SYS_ADMIN no instance can be made, and it is the one at /proc.
+    public static func ownDescriptors(flags: Int32) throws(SystemError) -> OwnedDescriptor {
+        do throws(SystemError) {
+            let context = try FileSystemContext(type: "proc")
+            try context.set("subset", "pid")
+            try context.set("hidepid", "invisible")
+            let instance = try context.mount([.noSetUserID, .noDevices, .noExecute])
+            return try OwnedDescriptor(opening: "self/fd", at: instance.descriptor, flags: flags | O_DIRECTORY)
+        } catch where error.errno == .notPermitted {
+            return try OwnedDescriptor(opening: "/proc/self/fd", flags: flags | O_DIRECTORY)
+        }
+    }
+
+    /// An O_PATH descriptor of an empty, read-only directory of no file tree. Without CAP_SYS_ADMIN it is the root directory.
+    public static func emptyDirectory() throws(SystemError) -> OwnedDescriptor {
+        do throws(SystemError) {
+            let context = try FileSystemContext(type: "tmpfs")
+            try context.set("mode", "555")
+            let mount = try context.mount([.readOnly, .noSetUserID, .noDevices, .noExecute])
+            return try OwnedDescriptor(opening: ".", at: mount.descriptor, flags: O_PATH | O_DIRECTORY)
+        } catch where error.errno == .notPermitted {
+            return try OwnedDescriptor(opening: "/", flags: O_PATH | O_DIRECTORY)
+        }
+    }
+}
