@@ -65,7 +65,7 @@ let package = Package(
         library("VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem", "CLinux"]),
         library("MachineBoot", ["GuestRAM", "LinuxSystem", "CFDT"]),
         library("MachineMonitor", ["KVM", "GuestRAM", "Virtio", "VirtioDevices", "MachineBoot", "LinuxSystem", "CLinux", "CSeccomp", "CCapability"]),
-        program("nacelle-vmm", ["MachineMonitor", "VirtioDevices", "Virtio", "GuestRAM", "AgentProtocol", "LinuxSystem", "CLinux"]),
+        program("nacelle-vmm", ["MachineMonitor", "KVM", "VirtioDevices", "Virtio", "GuestRAM", "AgentProtocol", "LinuxSystem", "CLinux"]),
 
         // The runtime.
         library("ContainerRuntime", ["ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"]),

@@ -103,7 +103,7 @@ public final class Container {
             throw RuntimeError(machineFailure(record) ?? error.message)
         }
         switch try connection.answer(to: number) {
-        case .created: return
+        case .created: KnownKVM(root: state.root).remember()
         case .failed(let failure): throw RuntimeError(Self.startFailure(failure))
         case nil: throw RuntimeError(machineFailure(record) ?? "the machine has ended while it started")
         default: throw RuntimeError("the machine's answer cannot be understood")

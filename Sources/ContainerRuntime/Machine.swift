@@ -27,7 +27,10 @@ struct MachineProcess {
             let folder = try OwnedDescriptor(opening: state.path, flags: O_PATH | O_DIRECTORY)
             let socketPath = "/proc/self/fd/\(folder.rawValue)/" + StateDirectory.socketName
             let listener = SharedDescriptor(try OwnedDescriptor.unixListener(path: socketPath))
-            let description = try MemoryFile.make("machine", Array(settings.description(id: state.id, shares: entries).utf8))
+            let known = KnownKVM(root: state.root)
+            var text = settings.description(id: state.id, shares: entries)
+            if !known.isUsable { text += "probe=1\n" }
+            let description = try MemoryFile.make("machine", Array(text.utf8))
             let log = SharedDescriptor(try OwnedDescriptor(opening: state.logPath, flags: O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600))
             let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: socketPath))
             let pid = try ProgramStart.start(

@@ -1,6 +1,7 @@
 import AgentProtocol
 import Glibc
 import GuestRAM
+import KVM
 import LinuxSystem
 import MachineMonitor
 import VirtioDevices
@@ -33,6 +34,7 @@ final class Monitor {
         bootTimer = try TimerDescriptor()
         trace = Trace(try description.trace.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)) })
         trace.mark("vmm starts")
+        if description.needsProbe { try Self.probe() }
 
         let console = try description.console.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, mode: 0o600)) }
         machine = try Machine(
@@ -50,6 +52,14 @@ final class Monitor {
         trace.mark("machine built")
         vsock.listen(port: WellKnown.controlPort, once: true) { [session] connection in session.connected(AgentLink(connection)) }
     }
+
+    /// Refuses a KVM that cannot run a guest, before the guest hangs or crawls.
+    private static func probe() throws {
+        if case .unusable(let reason) = KVMProbe.run() { throw UnusableKVM(description: "\(reason); `nacelle-oci doctor` says more") }
+        // That it is absent or not permitted is said by the machine's first use of it.
+    }
+
+    private struct UnusableKVM: Error, CustomStringConvertible { let description: String }
 
     private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?, log: Log) throws -> FileSystemDevice? {
         try machine.attach(PersistentMemoryDevice(start: machine.image.base, size: UInt64(machine.image.count)))
