@@ -2,11 +2,11 @@ import AgentProtocol
 import LinuxSystem
 import VirtioDevices
 
-/// Gives each standard stream a vsock port of its own, which the agent connects to once.
+/// Gives each standard stream a vsock port of its own, which the agent connects to once. Ports are drawn at random: a container's process
+/// that can make vsock sockets cannot guess one and connect to it before the agent.
 final class StreamPorts {
     private let device: VsockDevice
     private let processDescriptors: SharedDescriptor
-    private var nextPort = WellKnown.firstStreamPort
 
     init(_ device: VsockDevice, processDescriptors: SharedDescriptor) {
         self.device = device
@@ -33,8 +33,8 @@ final class StreamPorts {
     }
 
     private func add(_ descriptor: SharedDescriptor, _ direction: StreamRelay.Direction, to set: StreamSet) throws(SystemError) -> UInt32 {
-        let port = nextPort
-        nextPort = nextPort == .max ? WellKnown.firstStreamPort : nextPort + 1
+        var port: UInt32
+        repeat { port = UInt32.random(in: WellKnown.firstStreamPort..<UInt32.max) } while device.isListening(port: port)
         let relay: StreamRelay
         do throws(SystemError) {
             relay = try processDescriptors.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in

@@ -84,6 +84,8 @@ public final class VsockDevice: VirtioDevice {
         listeners[port] = Listener(once: once, accept: accept)
     }
 
+    public func isListening(port: UInt32) -> Bool { listeners[port] != nil }
+
     /// Refuses further connections to `port`.
     public func stopListening(port: UInt32) { listeners[port] = nil }
 
