@@ -29,8 +29,9 @@ public struct ControlGroupLayout: Equatable, Sendable {
     /// From the text of /proc/self/mountinfo (proc_pid_mountinfo(5)). A hierarchy that is mounted twice counts once.
     public init(mountInfo: String) {
         hierarchies = []
-        for line in mountInfo.split(separator: "\n") {
-            let fields = line.split(separator: " ", omittingEmptySubsequences: false)
+        // By bytes: a carriage return before it would make the newline another character.
+        for line in mountInfo.utf8.split(separator: UInt8(ascii: "\n")) {
+            let fields = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map { Substring($0) }
             guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 3 else { continue }
             let type = fields[dash + 1]
             guard type == "cgroup" || type == "cgroup2" else { continue }
@@ -77,8 +78,8 @@ public struct ControlGroupLayout: Equatable, Sendable {
     /// The calling process's group in each hierarchy, from the text of /proc/self/cgroup: keyed like `controllers`, joined by commas.
     static func memberships(_ text: String) -> [String: String] {
         var result: [String: String] = [:]
-        for line in text.split(separator: "\n") {
-            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            let parts = line.split(separator: UInt8(ascii: ":"), maxSplits: 2, omittingEmptySubsequences: false).map { Substring($0) }
             if parts.count == 3 { result[String(parts[1])] = String(parts[2]) }
         }
         return result
@@ -96,7 +97,7 @@ public struct ControlGroupLayout: Equatable, Sendable {
         guard let relative = cleaned(wanted), !relative.isEmpty, !wanted.utf8.contains(0) else { throw .invalidPath(wanted) }
         if wanted.hasPrefix("/") { return hierarchy.mountPoint + "/" + relative }
         var own = membership
-        if hierarchy.root != "/", own.hasPrefix(hierarchy.root) { own = String(own.dropFirst(hierarchy.root.count)) }
+        if own == hierarchy.root || own.hasPrefix(hierarchy.root + "/") { own = String(own.dropFirst(hierarchy.root.count)) }
         guard let base = cleaned(own) else { throw .invalidPath(own) }
         return hierarchy.mountPoint + (base.isEmpty ? "" : "/" + base) + "/" + relative
     }

@@ -45,6 +45,7 @@ public enum Conversions {
     /// "64KB", "2MB", "1GB": how hugetlb files are named. The specification uses the same names.
     public static func isHugepageSize(_ size: String) -> Bool {
         guard let unit = ["KB", "MB", "GB"].first(where: { size.hasSuffix($0) }) else { return false }
-        return UInt64(size.dropLast(unit.count)).map { $0 > 0 } ?? false
+        let digits = size.dropLast(unit.count)
+        return digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } && UInt64(digits) ?? 0 > 0
     }
 }

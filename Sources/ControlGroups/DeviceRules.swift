@@ -74,14 +74,17 @@ public struct DeviceRule: Hashable, Sendable {
         [DeviceRule(allow: false, kind: .all, major: nil, minor: nil, access: .all)] + rules.map(DeviceRule.init) + defaults
     }
 
-    /// As devices.allow and devices.deny of version 1 take it.
-    var version1Line: String {
+    /// As devices.allow and devices.deny of version 1 take it, which read "a" as everything, whatever numbers and accesses follow.
+    var version1Lines: [String] {
+        if access.isEmpty { return [] }
+        if kind == .all && major == nil && minor == nil && access == .all { return ["a"] }
         var letters = ""
         if access.contains(.read) { letters += "r" }
         if access.contains(.write) { letters += "w" }
         if access.contains(.makeNode) { letters += "m" }
-        if kind == .all && major == nil && minor == nil { return "a" }
-        return "\(kind.rawValue) \(major.map { "\($0)" } ?? "*"):\(minor.map { "\($0)" } ?? "*") \(letters)"
+        let numbers = "\(major.map { "\($0)" } ?? "*"):\(minor.map { "\($0)" } ?? "*")"
+        let kinds: [Kind] = kind == .all ? [.block, .character] : [kind]
+        return kinds.map { "\($0.rawValue) \(numbers) \(letters)" }
     }
 }
 

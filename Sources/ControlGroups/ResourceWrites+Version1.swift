@@ -5,7 +5,7 @@ public func version1Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
     var writes: [ResourceWrite] = []
     if !resources.unified.isEmpty { throw .unsupported(field: "unified", reason: "this machine limits by cgroup v1") }
     for rule in DeviceRule.effective(resources.devices) {
-        writes.append(ResourceWrite("devices", rule.allow ? "devices.allow" : "devices.deny", rule.version1Line))
+        writes += rule.version1Lines.map { ResourceWrite("devices", rule.allow ? "devices.allow" : "devices.deny", $0) }
     }
     if let memory = resources.memory { writes += version1Writes(memory) }
     if let cpu = resources.cpu { writes += version1Writes(cpu) }

@@ -42,7 +42,7 @@ public func version2Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
     }
     writes += try rdmaWrites(resources.rdma)
     for (file, value) in resources.unified.sorted(by: { $0.key < $1.key }) {
-        guard !file.isEmpty, !file.contains("/"), file.contains("."), !file.hasPrefix(".") else {
+        guard !file.contains("/"), file.contains("."), !file.hasPrefix("."), !file.utf8.contains(0) else {
             throw .invalidValue(field: "unified", reason: "\"\(file)\" must be the name of a file without slashes")
         }
         for line in value.split(separator: "\n", omittingEmptySubsequences: true) {
@@ -113,7 +113,7 @@ func version2Writes(_ blockIO: ResourcesSpec.BlockIOSpec) throws(ControlGroupErr
 func rdmaWrites(_ rdma: [String: ResourcesSpec.RDMASpec]) throws(ControlGroupError) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     for (device, limits) in rdma.sorted(by: { $0.key < $1.key }) {
-        guard limits.hcaHandles != nil || limits.hcaObjects != nil, !device.contains(where: \.isWhitespace) else {
+        guard limits.hcaHandles != nil || limits.hcaObjects != nil, !device.isEmpty, !device.contains(where: \.isWhitespace) else {
             throw .invalidValue(field: "rdma", reason: "device \"\(device)\" has no limit or an invalid name")
         }
         var line = device

@@ -44,11 +44,11 @@ extension ControlGroupStatistics {
         memoryLimit = number(directory + "/memory.max")
         outOfMemoryKills = keyed(directory + "/memory.events")["oom_kill"]
         let cpu = keyed(directory + "/cpu.stat")
-        cpuTotal = cpu["usage_usec"].map { $0 &* 1000 }
-        cpuUser = cpu["user_usec"].map { $0 &* 1000 }
-        cpuSystem = cpu["system_usec"].map { $0 &* 1000 }
+        cpuTotal = cpu["usage_usec"].map(nanoseconds)
+        cpuUser = cpu["user_usec"].map(nanoseconds)
+        cpuSystem = cpu["system_usec"].map(nanoseconds)
         cpuThrottledPeriods = cpu["nr_throttled"]
-        cpuThrottledTime = cpu["throttled_usec"].map { $0 &* 1000 }
+        cpuThrottledTime = cpu["throttled_usec"].map(nanoseconds)
         pids = number(directory + "/pids.current")
         pidsLimit = number(directory + "/pids.max")
         if let text = try? readFile(directory + "/io.stat") {
@@ -95,9 +95,19 @@ extension ControlGroupStatistics {
         var read: UInt64 = 0
         var written: UInt64 = 0
         for field in text.split(whereSeparator: \.isWhitespace) {
-            if field.hasPrefix("rbytes=") { read &+= UInt64(field.dropFirst(7)) ?? 0 }
-            if field.hasPrefix("wbytes=") { written &+= UInt64(field.dropFirst(7)) ?? 0 }
+            if field.hasPrefix("rbytes=") { read = sum(read, UInt64(field.dropFirst(7)) ?? 0) }
+            if field.hasPrefix("wbytes=") { written = sum(written, UInt64(field.dropFirst(7)) ?? 0) }
         }
         return (read, written)
     }
+
+    private static func sum(_ first: UInt64, _ second: UInt64) -> UInt64 {
+        let (sum, isTooLarge) = first.addingReportingOverflow(second)
+        return isTooLarge ? .max : sum
+    }
+}
+
+private func nanoseconds(microseconds: UInt64) -> UInt64 {
+    let (product, isTooLarge) = microseconds.multipliedReportingOverflow(by: 1000)
+    return isTooLarge ? .max : product
 }
