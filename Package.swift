@@ -79,7 +79,7 @@ let package = Package(
         tests(of: "OCISpec", ["JSONText"]),
         tests(of: "AgentProtocol", ["LinuxSystem"]),
         tests(of: "ControlGroups", ["OCISpec", "LinuxSystem"]),
-        tests(of: "ContainerSetup", ["OCISpec", "LinuxSystem"]),
+        tests(of: "ContainerSetup", ["OCISpec", "LinuxSystem", "AgentProtocol"]),
         tests(of: "ContainerLaunch", ["OCISpec", "LinuxSystem", "AgentProtocol", "JSONText"]),
         tests(of: "GuestRAM", ["LinuxSystem"]),
         tests(of: "Virtio", ["GuestRAM", "LinuxSystem"]),

@@ -46,9 +46,10 @@ struct MountOptions: Equatable {
         (MountOption.Flag.noDirectoryAccessTime, .noDirectoryAccessTimes), (MountOption.Flag.strictAccessTime, .strictAccessTimes),
     ]
 
+    /// Not "iversion", which fsconfig(2) does not know: a file system that counts versions always does.
     private static let instance: [(flag: UInt64, name: String)] = [
         (MountOption.Flag.synchronous, "sync"), (MountOption.Flag.mandatoryLock, "mand"), (MountOption.Flag.directorySync, "dirsync"),
-        (MountOption.Flag.lazyTime, "lazytime"), (MountOption.Flag.iVersion, "iversion"),
+        (MountOption.Flag.lazyTime, "lazytime"),
     ]
 
     init(_ mount: MountSpec) {
@@ -57,9 +58,7 @@ struct MountOptions: Equatable {
             if parsed.flags & flag != 0 { set.formUnion(attribute) }
             if parsed.clearedFlags & flag != 0 { clear.formUnion(attribute) }
         }
-        // Strictest first: the kernel takes one choice of access times.
-        if set.contains(.noAccessTimes) { set.remove(.strictAccessTimes) }
-        if parsed.flags & MountOption.Flag.relativeAccessTime != 0 && set.isDisjoint(with: .accessTimeMask) { clear.formUnion(.accessTimeMask) }
+        if parsed.flags & MountOption.Flag.relativeAccessTime != 0 { clear.formUnion(.accessTimeMask) }
         if !clear.isDisjoint(with: .accessTimeMask) { clear.formUnion(.accessTimeMask) }
         instanceFlags = MountOptions.instance.filter { parsed.flags & $0.flag != 0 }.map(\.name)
         recursiveSet = MountAttributes(rawValue: parsed.recursiveSet)

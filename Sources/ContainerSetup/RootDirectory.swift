@@ -48,44 +48,60 @@ struct RootDirectory: ~Copyable {
 
     /// Opens a directory, making it and those above it as needed.
     func directory(_ inside: String, mode: UInt32 = 0o755) throws(SystemError) -> OwnedDescriptor {
-        try made(inside, links: 0) { (parent, name) throws(SystemError) in try parent.makeDirectory(name, mode: mode) }
+        try made(inside) { (parent, name) throws(SystemError) in try parent.makeDirectory(name, mode: mode) }
     }
 
     /// Opens a file of whatever type, making an empty regular one as needed.
     func file(_ inside: String) throws(SystemError) -> OwnedDescriptor {
-        try made(inside, links: 0) { (parent, name) throws(SystemError) in try parent.makeNode(name, mode: UInt32(S_IFREG) | 0o644) }
+        try made(inside) { (parent, name) throws(SystemError) in try parent.makeNode(name, mode: UInt32(S_IFREG) | 0o644) }
     }
 
     /// The directory that holds `inside`, made as needed, and the last component.
     func parent(of inside: String) throws(SystemError) -> (OwnedPlace) {
-        let components = inside.split(separator: "/").filter { $0 != "." }
+        let components = RootDirectory.components(inside)
         guard let last = components.last, last != ".." else { throw SystemError(.invalidArgument, "open", path: inside) }
-        return OwnedPlace(directory: try directory("/" + components.dropLast().joined(separator: "/")), name: String(last))
+        return OwnedPlace(directory: try directory("/" + components.dropLast().joined(separator: "/")), name: last)
     }
 
-    private func made(_ inside: String, links: Int, _ make: (borrowing OwnedDescriptor, String) throws(SystemError) -> Void) throws(SystemError) -> OwnedDescriptor {
-        do throws(SystemError) {
-            return try open(inside)
-        } catch { if error.errno != .noSuchFile { throw error } }
-        if links > RootDirectory.maximumLinks { throw SystemError(.symbolicLinkLoop, "open", path: inside) }
-        let components = inside.split(separator: "/").filter { $0 != "." }
-        guard let last = components.last, last != ".." else { throw SystemError(.noSuchFile, "open", path: inside) }
-        let parentPath = "/" + components.dropLast().joined(separator: "/")
-        let parent = try made(parentPath, links: links + 1) { (above, name) throws(SystemError) in try above.makeDirectory(name, mode: 0o755) }
-        let name = String(last)
-        do throws(SystemError) {
-            try make(parent, name)
-        } catch {
-            guard error.errno == .fileExists else { throw error }
-            // A symbolic link to what does not exist yet: its target is made, inside the root.
-            if try parent.status(of: name).isSymbolicLink {
-                let target = try parent.linkTarget(of: name)
-                let next = target.hasPrefix("/") ? target : parentPath + "/" + target
-                return try made(next, links: links + 1, make)
+    /// Opens `inside`, making what is missing: each directory on the way, and the last one as `make` does.
+    ///
+    /// A name at a time from the root on, with a descriptor of the directory so far: however the image nests its links, this ends.
+    private func made(_ inside: String, _ make: (borrowing OwnedDescriptor, String) throws(SystemError) -> Void) throws(SystemError) -> OwnedDescriptor {
+        var rest = Array(RootDirectory.components(inside).reversed())
+        var links = 0
+        var path = ""
+        var current = try open("/")
+        while let name = rest.popLast() {
+            let next = path + "/" + name
+            do throws(SystemError) {
+                current = try open(next)
+                path = next
+                continue
+            } catch { if error.errno != .noSuchFile { throw SystemError(error.errno, error.operation, path: inside) } }
+            do throws(SystemError) {
+                if rest.isEmpty { try make(current, name) } else { try current.makeDirectory(name, mode: 0o755) }
+            } catch {
+                guard error.errno == .fileExists else { throw error }
+                // A symbolic link to what does not exist yet: its target is made, inside the root.
+                if try current.status(of: name).isSymbolicLink {
+                    links += 1
+                    if links > RootDirectory.maximumLinks { throw SystemError(.symbolicLinkLoop, "open", path: inside) }
+                    let target = try current.linkTarget(of: name)
+                    rest += RootDirectory.components(target).reversed()
+                    if target.hasPrefix("/") {
+                        path = ""
+                        current = try open("/")
+                    }
+                    continue
+                }
             }
+            current = try open(next)
+            path = next
         }
-        return try open(inside)
+        return current
     }
+
+    private static func components(_ path: String) -> [String] { path.split(separator: "/").filter { $0 != "." }.map(String.init) }
 }
 
 /// A name in a directory.

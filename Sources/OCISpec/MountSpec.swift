@@ -77,6 +77,8 @@ public enum MountOption: Equatable, Sendable {
         public static let noAccessTime: UInt64 = 1 << 10, noDirectoryAccessTime: UInt64 = 1 << 11, bind: UInt64 = 1 << 12, recursive: UInt64 = 1 << 14
         public static let silent: UInt64 = 1 << 15, unbindable: UInt64 = 1 << 17, `private`: UInt64 = 1 << 18, slave: UInt64 = 1 << 19, shared: UInt64 = 1 << 20
         public static let relativeAccessTime: UInt64 = 1 << 21, iVersion: UInt64 = 1 << 23, strictAccessTime: UInt64 = 1 << 24, lazyTime: UInt64 = 1 << 25
+        /// All choices of access times.
+        public static let accessTimes = noAccessTime | relativeAccessTime | strictAccessTime
     }
 
     /// MOUNT_ATTR_* of mount_setattr(2).
@@ -123,6 +125,8 @@ extension MountSpec {
         for word in options {
             switch MountOption.named(word) {
             case .set(let flag):
+                // There is one choice of access times, so one takes the place of another.
+                if flag & MountOption.Flag.accessTimes != 0 { result.flags &= ~MountOption.Flag.accessTimes }
                 result.flags |= flag
                 result.clearedFlags &= ~flag
             case .clear(let flag):
@@ -130,9 +134,13 @@ extension MountSpec {
                 result.clearedFlags |= flag
             case .propagation(let flag): result.propagation.append(flag)
             case .recursiveSet(let attribute):
+                if word.contains("atime") && !word.contains("diratime") {
+                    result.recursiveSet &= ~MountOption.Attribute.accessTimeMask
+                    result.recursiveClear |= MountOption.Attribute.accessTimeMask
+                } else {
+                    result.recursiveClear &= ~attribute
+                }
                 result.recursiveSet |= attribute
-                result.recursiveClear &= ~attribute
-                if word.contains("atime") && !word.contains("diratime") { result.recursiveClear |= MountOption.Attribute.accessTimeMask }
             case .recursiveClear(let attribute):
                 result.recursiveClear |= word.contains("atime") && !word.contains("diratime") ? MountOption.Attribute.accessTimeMask : attribute
                 result.recursiveSet &= ~attribute
