@@ -42,7 +42,8 @@ test: all ## run all tests
 	@scripts/test $(STAGE)
 
 .PHONY: bench
-bench: all ## measure a start, phase by phase, beside runc and QEMU
+bench: all ## measure a start, phase by phase, beside runc, crun and QEMU
+	@scripts/install-dependencies bench
 	@scripts/bench $(STAGE)
 
 .PHONY: check
