@@ -22,6 +22,15 @@ public struct LaunchedProcess: Sendable {
         terminal = handshake.terminal
         warnings = handshake.warnings
     }
+
+    init(existing pid: Int32) throws(LaunchError) {
+        do throws(SystemError) {
+            processDescriptor = SharedDescriptor(try ProcessDescriptor(pid).intoDescriptor())
+        } catch { throw LaunchError(.noSuchProcess, "container not running") }
+        self.pid = pid
+        terminal = nil
+        warnings = []
+    }
 }
 
 /// A container that was created. It lives until its process has ended and `delete()` was called.
@@ -31,11 +40,12 @@ public final class LaunchedContainer {
     public var pid: Int32 { process.pid }
     public var terminal: SharedDescriptor? { process.terminal }
 
-    private let handshake: Handshake
+    /// nil for a container that another launcher made.
+    private let handshake: Handshake?
     private let launcher: ContainerLauncher
     private let group: ControlGroup?
 
-    init(process: LaunchedProcess, handshake: Handshake, launcher: ContainerLauncher, group: ControlGroup?) {
+    init(process: LaunchedProcess, handshake: Handshake?, launcher: ContainerLauncher, group: ControlGroup?) {
         self.process = process
         self.handshake = handshake
         self.launcher = launcher
@@ -46,7 +56,10 @@ public final class LaunchedContainer {
     ///
     /// - Throws: `.executableNotFound`, `.permissionDenied` or another reason why it could not; the process then ends by itself.
     ///   `.invalidState` when it was started already.
-    public func start() throws(LaunchError) { try handshake.start() }
+    public func start() throws(LaunchError) {
+        guard let handshake else { throw LaunchError(.invalidState, "the container is another launcher's to start") }
+        try handshake.start()
+    }
 
     /// Runs a further process in the container's namespaces and control group; returns when it has executed its program.
     ///
