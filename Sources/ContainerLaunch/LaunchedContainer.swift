@@ -64,9 +64,13 @@ public final class LaunchedContainer {
     /// Runs a further process in the container's namespaces and control group; returns when it has executed its program.
     ///
     /// On an error no process is left.
-    /// - Parameter process: the specification's process object. Its cwd, environment, user and so on are taken as they are; the filter
-    ///   of system calls and the personality are the container's.
-    public func exec(process: ProcessSpec, streams: LaunchStreams) throws(LaunchError) -> LaunchedProcess {
+    /// - Parameters:
+    ///   - process: the specification's process object. Its cwd, environment, user and so on are taken as they are; the filter
+    ///     of system calls and the personality are the container's.
+    ///   - beforeStart: gets the terminal's master while the process still waits; what it throws fails the whole.
+    public func exec(
+        process: ProcessSpec, streams: LaunchStreams, beforeStart: (_ terminal: SharedDescriptor) throws(LaunchError) -> Void = { _ in }
+    ) throws(LaunchError) -> LaunchedProcess {
         try streams.check(process)
         var plan = launcher.plan
         plan.process = process
@@ -95,6 +99,7 @@ public final class LaunchedContainer {
             try handshake.send(message, streams, joins: joined.isEmpty ? [] : [self.process.processDescriptor])
             try handshake.waitUntilPrepared(beforePivot: nil)
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: members.contains(.user))
+            if let terminal = handshake.terminal { try beforeStart(terminal) }
             try handshake.start()
         } catch {
             handshake.abandon()

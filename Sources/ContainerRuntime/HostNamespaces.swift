@@ -108,9 +108,10 @@ struct HostNamespaces: Sandbox {
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
         do throws(LaunchError) {
-            let launched = try existing(record).exec(process: process, streams: launchStreams(streams, preservedDescriptors))
+            let launched = try existing(record).exec(process: process, streams: launchStreams(streams, preservedDescriptors)) { (terminal) throws(LaunchError) in
+                if case .newTerminal(let deliver) = streams { try Self.deliver(terminal, deliver) }
+            }
             for warning in launched.warnings { log.warning(warning) }
-            if case .newTerminal(let deliver) = streams, let terminal = launched.terminal { try Self.deliver(terminal, deliver) }
             return .child(pid: launched.pid)
         } catch { throw RuntimeError("exec failed: \(Self.startFailure(error))", exitStatus: 255) }
     }

@@ -1,3 +1,5 @@
+internal import CLinux
+internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
 
@@ -80,10 +82,14 @@ extension Container.Streams {
     static func inherited(_ range: Range<Int32>) throws(RuntimeError) -> [SharedDescriptor] {
         var result: [SharedDescriptor] = []
         for number in range {
+            // One that is closed at execve is this program's own, not one that it was given.
+            if number > 2, isOwn(number) { throw RuntimeError("--preserve-fds: descriptor \(number) is not open") }
             do throws(SystemError) { result.append(SharedDescriptor(try OwnedDescriptor(duplicating: number))) } catch {
-                throw RuntimeError("--preserve-fds: descriptor \(number) is not open")
+                throw RuntimeError("descriptor \(number) is not open", error)
             }
         }
         return result
     }
+
+    private static func isOwn(_ number: Int32) -> Bool { clinux_fcntl(number, F_GETFD, 0) != 0 }
 }
