@@ -68,7 +68,7 @@ let package = Package(
         program("nacelle-vmm", ["MachineMonitor", "KVM", "VirtioDevices", "Virtio", "GuestRAM", "AgentProtocol", "LinuxSystem", "CLinux"]),
 
         // The runtime.
-        library("ContainerRuntime", ["ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"]),
+        library("ContainerRuntime", ["ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"]),
         program("nacelle-oci", ["ContainerRuntime", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM",
             .product(name: "ArgumentParser", package: "swift-argument-parser")],
             // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.

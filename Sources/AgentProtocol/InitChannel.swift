@@ -21,12 +21,23 @@ public final class InitChannel {
     public private(set) var socket: SharedDescriptor
     private var decoder = FrameDecoder()
     private var received: [SharedDescriptor] = []
+    /// What `receivePlain` reads instead of the socket.
+    private var input: SharedDescriptor?
+    /// The socket that pipes have replaced: kept, for a filter may forbid close(2); execve closes it.
+    private var replaced: SharedDescriptor?
 
     public init(_ socket: SharedDescriptor) { self.socket = socket }
 
     /// Moves the socket to a descriptor of at least `minimum`, close-on-exec, so that lower numbers become free.
     public func moveSocket(above minimum: Int32) throws(SystemError) {
         socket = SharedDescriptor(try OwnedDescriptor(duplicating: socket.rawValue, above: minimum))
+    }
+
+    /// From now on plain messages are read from one pipe and written to another.
+    public func replaceSocket(input: SharedDescriptor, output: SharedDescriptor) {
+        replaced = socket
+        socket = output
+        self.input = input
     }
 
     /// Sends a message. Descriptors travel with its first byte.
@@ -80,12 +91,13 @@ public final class InitChannel {
     /// Receives with read(2) alone, which is all that a seccomp filter is sure to allow a program.
     public func receivePlain() throws(InitChannelError) -> InitMessage? {
         var buffer = [UInt8](repeating: 0, count: 4096)
+        let source = input ?? socket
         while true {
             do throws(ProtocolError) {
                 if let frame = try decoder.next() { return try InitMessage(frame) }
             } catch { throw .malformed(error) }
             do throws(SystemError) {
-                let count = try socket.with { (end) throws(SystemError) in try end.read(into: &buffer) }
+                let count = try source.with { (end) throws(SystemError) in try end.read(into: &buffer) }
                 if count == 0 { return nil }
                 decoder.append(buffer[..<count])
             } catch { throw .system(error) }

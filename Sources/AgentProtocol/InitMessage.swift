@@ -15,6 +15,9 @@
 //        │ ──── start ───────────────────────────────────▶ │  execve: the socket closes, which means success
 //        │ ◀──── failed                                    │  at any point; then it exits
 //
+// A launcher that does not live as long as the container (a runtime's `create`) gives the two ends of pipes with the plan: from
+// `prepared` on they take the socket's place, and another process may send `start` and read what comes of it.
+//
 // After `prepared` a seccomp filter may be in force, so what follows is read and written with read(2) and write(2) alone.
 
 /// What nacelle-init is to do, beside the container's configuration.
@@ -57,6 +60,8 @@ public struct InitPlan: Equatable, Sendable {
     public var controlGroups: [ControlGroupPlace]
     /// Whether the launcher wants `beforePivot`.
     public var stopsBeforePivot: Bool
+    /// Whether the last two descriptors are pipes: one to read `start` from, one to write a failure to.
+    public var startsByPipes: Bool
 
     public init(role: Role, configuration: [UInt8]) {
         self.role = role
@@ -68,6 +73,7 @@ public struct InitPlan: Equatable, Sendable {
         inUserNamespace = false
         controlGroups = []
         stopsBeforePivot = false
+        startsByPipes = false
     }
 }
 
@@ -146,6 +152,7 @@ extension InitPlan {
             writer.append(place.path)
         }
         writer.append(stopsBeforePivot)
+        writer.append(startsByPipes)
     }
 
     init(from reader: inout ByteReader) throws(ProtocolError) {
@@ -163,5 +170,6 @@ extension InitPlan {
                 hierarchy: try reader.string("hierarchy"), controllers: try reader.string("controllers"), path: try reader.string("path")))
         }
         stopsBeforePivot = try reader.bool("stop before pivot")
+        startsByPipes = try reader.bool("start by pipes")
     }
 }

@@ -20,6 +20,8 @@ public final class ContainerLauncher {
     public var timeout: Int32 = 30_000
     /// False: make no control group and leave the process in the caller's (a rootless host).
     public var usesControlGroup = true
+    /// Where the process waits for `start` when its launcher does not stay: see `StartPipes`.
+    public var startPipes: StartPipes?
     /// Called when everything in the root is made and before it is entered: where the specification wants prestart and createRuntime
     /// hooks. Gets the process's pid. What it throws fails the creation.
     public var beforePivot: ((_ pid: Int32) throws(LaunchError) -> Void)?
@@ -92,7 +94,7 @@ public final class ContainerLauncher {
             message.inUserNamespace = namespaces.inUserNamespace
             message.controlGroups = group?.initPlaces ?? []
             message.stopsBeforePivot = beforePivot != nil
-            try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor))
+            try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor), startPipes: startPipes)
             let pid = handshake.pid
             try handshake.waitUntilPrepared { () throws(LaunchError) in try self.beforePivot?(pid) }
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: namespaces.inUserNamespace)
@@ -106,7 +108,7 @@ public final class ContainerLauncher {
 
 extension LaunchStreams {
     /// A message of the handshake carries so many descriptors at most; streams and namespaces need some of them.
-    static let maximumPreserved = 20
+    public static let maximumPreserved = 20
 
     func check(_ process: ProcessSpec) throws(LaunchError) {
         if process.terminal == (standard != nil) {
@@ -120,7 +122,7 @@ extension LaunchStreams {
 
 extension Handshake {
     /// Sends a plan with the descriptors that it announces.
-    func send(_ plan: InitPlan, _ streams: LaunchStreams, joins: [SharedDescriptor]) throws(LaunchError) {
+    func send(_ plan: InitPlan, _ streams: LaunchStreams, joins: [SharedDescriptor], startPipes: StartPipes? = nil) throws(LaunchError) {
         var plan = plan
         var descriptors: [SharedDescriptor] = []
         if let standard = streams.standard {
@@ -128,7 +130,8 @@ extension Handshake {
             descriptors = [standard.input, standard.output, standard.error]
         }
         plan.preservedCount = UInt32(streams.preserved.count)
-        try send(plan, descriptors: descriptors + streams.preserved + joins)
+        plan.startsByPipes = startPipes != nil
+        try send(plan, descriptors: descriptors + streams.preserved + joins + (startPipes.map { [$0.start, $0.answer] } ?? []))
     }
 }
 

@@ -22,6 +22,15 @@ public struct LaunchedProcess: Sendable {
         terminal = handshake.terminal
         warnings = handshake.warnings
     }
+
+    init(existing pid: Int32) throws(LaunchError) {
+        do throws(SystemError) {
+            processDescriptor = SharedDescriptor(try ProcessDescriptor(pid).intoDescriptor())
+        } catch { throw LaunchError(.noSuchProcess, "container not running") }
+        self.pid = pid
+        terminal = nil
+        warnings = []
+    }
 }
 
 /// A container that was created. It lives until its process has ended and `delete()` was called.
@@ -31,11 +40,12 @@ public final class LaunchedContainer {
     public var pid: Int32 { process.pid }
     public var terminal: SharedDescriptor? { process.terminal }
 
-    private let handshake: Handshake
+    /// nil for a container that another launcher made.
+    private let handshake: Handshake?
     private let launcher: ContainerLauncher
     private let group: ControlGroup?
 
-    init(process: LaunchedProcess, handshake: Handshake, launcher: ContainerLauncher, group: ControlGroup?) {
+    init(process: LaunchedProcess, handshake: Handshake?, launcher: ContainerLauncher, group: ControlGroup?) {
         self.process = process
         self.handshake = handshake
         self.launcher = launcher
@@ -46,14 +56,21 @@ public final class LaunchedContainer {
     ///
     /// - Throws: `.executableNotFound`, `.permissionDenied` or another reason why it could not; the process then ends by itself.
     ///   `.invalidState` when it was started already.
-    public func start() throws(LaunchError) { try handshake.start() }
+    public func start() throws(LaunchError) {
+        guard let handshake else { throw LaunchError(.invalidState, "the container is another launcher's to start") }
+        try handshake.start()
+    }
 
     /// Runs a further process in the container's namespaces and control group; returns when it has executed its program.
     ///
     /// On an error no process is left.
-    /// - Parameter process: the specification's process object. Its cwd, environment, user and so on are taken as they are; the filter
-    ///   of system calls and the personality are the container's.
-    public func exec(process: ProcessSpec, streams: LaunchStreams) throws(LaunchError) -> LaunchedProcess {
+    /// - Parameters:
+    ///   - process: the specification's process object. Its cwd, environment, user and so on are taken as they are; the filter
+    ///     of system calls and the personality are the container's.
+    ///   - beforeStart: gets the terminal's master while the process still waits; what it throws fails the whole.
+    public func exec(
+        process: ProcessSpec, streams: LaunchStreams, beforeStart: (_ terminal: SharedDescriptor) throws(LaunchError) -> Void = { _ in }
+    ) throws(LaunchError) -> LaunchedProcess {
         try streams.check(process)
         var plan = launcher.plan
         plan.process = process
@@ -82,6 +99,7 @@ public final class LaunchedContainer {
             try handshake.send(message, streams, joins: joined.isEmpty ? [] : [self.process.processDescriptor])
             try handshake.waitUntilPrepared(beforePivot: nil)
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: members.contains(.user))
+            if let terminal = handshake.terminal { try beforeStart(terminal) }
             try handshake.start()
         } catch {
             handshake.abandon()

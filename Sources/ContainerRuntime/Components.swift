@@ -7,6 +7,8 @@ public struct Components: Equatable, Sendable {
     public var monitor: String
     public var kernel: String
     public var image: String
+    /// nacelle-init, for containers without a machine.
+    public var initProgram = ""
 
     /// Names the places; whether anything is there shows when it is used (or by `doctor`).
     public static func locate() -> Components {
@@ -20,7 +22,8 @@ public struct Components: Equatable, Sendable {
             return folders.map { $0 + "/" + name }.first { unsafe access($0, F_OK) == 0 } ?? folder + "/" + name
         }
         return Components(
-            monitor: find("NACELLE_VMM", "nacelle-vmm"), kernel: find("NACELLE_KERNEL", "guest/vmlinux"), image: find("NACELLE_GUEST_IMAGE", "guest/root.erofs"))
+            monitor: find("NACELLE_VMM", "nacelle-vmm"), kernel: find("NACELLE_KERNEL", "guest/vmlinux"), image: find("NACELLE_GUEST_IMAGE", "guest/root.erofs"),
+            initProgram: find("NACELLE_INIT", "nacelle-init"))
     }
 
     static func programFolder() -> String {
@@ -33,6 +36,12 @@ public struct Components: Equatable, Sendable {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = unsafe clinux_readlinkat(AT_FDCWD, "/proc/self/exe", &buffer, 4095)
         return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : "/usr/bin/nacelle-oci"
+    }
+
+    /// - Throws: when nacelle-init is missing, with what to do.
+    func checkInitProgram() throws(RuntimeError) {
+        guard unsafe access(initProgram, X_OK) != 0 else { return }
+        throw RuntimeError("nacelle-init \(initProgram): \(Errno(rawValue: errno)): install Nacelle whole, or name it by NACELLE_INIT")
     }
 
     /// - Throws: when a file is missing, with what to do.

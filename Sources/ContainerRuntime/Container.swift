@@ -5,7 +5,7 @@ internal import JSONText
 public import LinuxSystem
 public import OCISpec
 
-/// A container in a microVM: the operations of the runtime (runtime.md, "Operations").
+/// A container: the operations of the runtime (runtime.md, "Operations"), in whichever isolation it has.
 public final class Container {
     public let state: StateDirectory
     private let log: RuntimeLog
@@ -21,14 +21,17 @@ public final class Container {
     public enum Streams {
         /// This process's own.
         case inherited
-        /// A terminal's slave end.
+        /// A terminal's slave end, for a machine.
         case terminal(SharedDescriptor)
+        /// A terminal of the container's own devpts, whose master end `deliver` gets. For a process of this host.
+        case newTerminal(deliver: (SharedDescriptor) throws(RuntimeError) -> Void)
 
         /// Numbers: whoever takes them keeps the streams until they were sent.
         var descriptors: [Int32] {
             switch self {
             case .inherited: [0, 1, 2]
             case .terminal(let slave): [slave.rawValue]
+            case .newTerminal: []
             }
         }
     }
@@ -49,91 +52,50 @@ public final class Container {
     }
 
     /// Creates the container: afterwards everything is prepared but the process's program.
-    /// - Returns: the machine's pid, a child of this process.
+    /// - Parameter preservedDescriptors: how many of this process's from 3 on the container's process inherits.
+    /// - Returns: the pid that stands for the container, a child of this process.
     @discardableResult
-    public func create(_ spec: RuntimeSpec, bundle: String, streams: Streams, components: Components, pidFile: String?) throws(RuntimeError) -> Int32 {
+    public func create(
+        _ spec: RuntimeSpec, bundle: String, streams: Streams, components: Components, pidFile: String?, isolation: Isolation = .microVM,
+        preservedDescriptors: Int = 0
+    ) throws(RuntimeError) -> Int32 {
         guard let process = spec.process else { throw RuntimeError("config.json: process: is missing") }
-        try components.check()
-        let plan = try GuestPlan(spec, bundle: bundle)
-        let settings = try MachineSettings(spec, components: components)
+        let sandbox = sandbox(isolation)
+        let hooks = Hooks(spec: spec.hooks ?? HooksSpec(), log: log)
+        let creation = Creation(
+            spec, process, bundle: bundle, streams: streams, preservedDescriptors: preservedDescriptors, components: components, hooks: hooks)
+        try sandbox.check(creation)
         let lock = try state.lock()
         defer { withExtendedLifetime(lock) {} }
         try state.create()
         var record = ContainerRecord()
         (record.id, record.bundle, record.ociVersion, record.annotations) = (state.id, bundle, spec.ociVersion, spec.annotations)
-        record.rootfs = plan.shares.first?.path ?? ""
-        (record.created, record.owner) = (Timestamp.precise(), getuid())
-        var poststop: Hooks?
+        record.rootfs = Creation.absolute(spec.root?.path ?? "rootfs", bundle)
+        (record.created, record.owner, record.isolation) = (Timestamp.precise(), getuid(), isolation)
+        log.debug("container \(state.id): isolation \(isolation.rawValue)")
         do throws(RuntimeError) {
             try state.save(configuration: spec)
             try state.save(record)
-            let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: components)
-            record.pid = pid
-            record.startTime = ProcessIdentity.startTime(of: pid) ?? 0
+            try sandbox.create(creation, &record)
+            record.isCreated = true
             try state.save(record)
-            try prepare(plan, process, streams, record, connection)
-            let hooks = Hooks(spec: spec.hooks ?? HooksSpec(), log: log)
-            poststop = hooks
-            try runCreateHooks(hooks, record)
-            if let pidFile { try Self.write(pid: pid, to: pidFile) }
-            return pid
+            if let pidFile { try Self.write(pid: record.pid, to: pidFile) }
+            return record.pid
         } catch {
             log.debug("create failed: \(error)")
-            try? MachineProcess.kill(record)
+            do throws(RuntimeError) { try sandbox.destroy(record) } catch { log.warning("create failed: \(error)") }
             if record.pid > 0 { _ = try? waitForProcess(record.pid) }
             try? state.remove()
             // A container that got as far as its hooks is destroyed by the book (runtime.md, "Lifecycle", 12 and 13).
-            poststop?.runPoststop(state: specState(record, .stopped))
+            if creation.hasRunHooks { hooks.runPoststop(state: record.state(.stopped)) }
             throw error
         }
     }
 
-    /// Has the container prepared in its machine, up to the start of its program.
-    private func prepare(
-        _ plan: GuestPlan, _ process: ProcessSpec, _ streams: Streams, _ record: ContainerRecord, _ connection: ControlConnection
-    ) throws(RuntimeError) {
-        let size = process.consoleSize.map { TerminalSize(columns: $0.width, rows: $0.height) } ?? TerminalSize(columns: 0, rows: 0)
-        let request = Request.create(plan: plan.json, streams: ProcessStreams(terminal: process.terminal, size: size))
-        defer { withExtendedLifetime(streams) {} }
-        let number: UInt32
-        do throws(RuntimeError) {
-            number = try connection.send(request, descriptors: streams.descriptors)
-        } catch {
-            // It has ended before it took the request: what it says itself is worth more.
-            throw RuntimeError(machineFailure(record) ?? error.message)
-        }
-        switch try connection.answer(to: number) {
-        case .created: KnownKVM(root: state.root).remember()
-        case .failed(let failure): throw RuntimeError(Self.startFailure(failure))
-        case nil: throw RuntimeError(machineFailure(record) ?? "the machine has ended while it started")
-        default: throw RuntimeError("the machine's answer cannot be understood")
-        }
-    }
-
-    /// In runc's words, which engines match on, when the program is what cannot be started.
-    private static func startFailure(_ failure: Failure) -> String {
-        switch failure.code {
-        case .executableNotFound, .permissionDenied: "unable to start container process: \(failure.message)"
-        default: failure.message
-        }
-    }
-
-    private func runCreateHooks(_ hooks: Hooks, _ record: ContainerRecord) throws(RuntimeError) {
-        let document = specState(record, .creating)
-        try hooks.run(hooks.spec.prestart, "prestart", state: document)
-        try hooks.run(hooks.spec.createRuntime, "createRuntime", state: document)
-        try hooks.run(hooks.spec.createContainer, "createContainer", state: document)
-    }
-
-    /// Why the machine has ended, by its own words or by its exit status.
-    private func machineFailure(_ record: ContainerRecord) -> String? {
-        // Its socket may close before it has said why: the message is complete when the process has ended.
-        let ended = MachineProcess.waitForEnd(record) ? try? waitForProcess(record.pid, noHang: true) : nil
-        if let message = state.lastMachineError() { return message }
-        guard let ended else { return nil }
-        switch ended.status {
-        case .exited(let code): return "the machine has ended with status \(code)"
-        case .signaled(let signal): return "the machine was killed by signal \(signal)"
+    private func sandbox(_ isolation: Isolation) -> any Sandbox {
+        switch isolation {
+        case .microVM: MicroVM(state: state, log: log)
+        case .namespace: HostNamespaces(state: state, log: log)
         }
     }
 
@@ -151,36 +113,20 @@ public final class Container {
 
     // MARK: State
 
+    /// Why a container's machine has ended before its process, if it has.
+    public var machineError: String? { state.lastMachineError() }
+
     /// The container's state as the specification has it.
     public func currentState() throws(RuntimeError) -> StateSpec {
         let record = try state.load()
-        return specState(record, status(record))
+        return record.state(status(record))
     }
 
     public func record() throws(RuntimeError) -> ContainerRecord { try state.load() }
 
     public func status(_ record: ContainerRecord) -> StateSpec.Status {
         if record.pid == 0 { return .creating }
-        guard MachineProcess.isAlive(record) else { return .stopped }
-        guard let connection = try? ControlConnection(path: state.socketPath) else { return MachineProcess.isAlive(record) ? .running : .stopped }
-        switch try? connection.call(.state, timeout: 5000) {
-        case .state(let phase, _)?:
-            switch phase {
-            case .booting, .ready: return .creating
-            case .created: return .created
-            case .running: return .running
-            case .stopped: return .stopped
-            }
-        default: return MachineProcess.isAlive(record) ? .running : .stopped
-        }
-    }
-
-    private func specState(_ record: ContainerRecord, _ status: StateSpec.Status) -> StateSpec {
-        var document = StateSpec()
-        (document.ociVersion, document.id, document.status, document.bundle) = (record.ociVersion, record.id, status, record.bundle)
-        document.pid = status == .stopped ? 0 : Int(record.pid)
-        document.annotations = record.annotations
-        return document
+        return record.isAlive ? sandbox(record.isolation).status(record) : .stopped
     }
 
     // MARK: Start, kill, delete
@@ -193,17 +139,11 @@ public final class Container {
         guard status == .created else {
             throw RuntimeError(status == .stopped ? "cannot start a container that has stopped" : "cannot start an already running container")
         }
-        switch try connect(record).call(.start) {
-        case .done: break
-        case .failed(let failure): throw RuntimeError("unable to start container process: \(failure.message)")
-        case nil:
-            _ = MachineProcess.waitForEnd(record)
-            throw RuntimeError(state.lastMachineError() ?? "the machine has ended while the container started")
-        default: throw RuntimeError("the machine's answer cannot be understood")
-        }
+        let sandbox = sandbox(record.isolation)
+        try sandbox.start(record)
         do throws(RuntimeError) {
             let hooks = try hooks()
-            try hooks.run(hooks.spec.poststart, "poststart", state: specState(record, .running))
+            try hooks.run(hooks.spec.poststart, "poststart", state: record.state(.running))
         } catch {
             // runtime.md, "Lifecycle", 9: the container is stopped; `delete` does the rest.
             try? MachineProcess.kill(record)
@@ -216,21 +156,7 @@ public final class Container {
         let record = try state.load()
         let status = status(record)
         guard status == .created || status == .running else { throw RuntimeError("container not running") }
-        let answer: Reply?
-        do throws(RuntimeError) {
-            answer = try connect(record).call(.signal(process: .container, number: signal, everyProcess: all), timeout: signal == SIGKILL ? 2000 : 10_000)
-        } catch {
-            guard signal == SIGKILL else { throw error }
-            answer = nil
-        }
-        switch answer {
-        case .done: return
-        case .failed(let failure) where signal != SIGKILL:
-            throw RuntimeError(failure.code == .noSuchProcess ? "container not running" : failure.message)
-        default:
-            // A guest that does not obey is ended from outside.
-            if signal == SIGKILL { try MachineProcess.kill(record) }
-        }
+        try sandbox(record.isolation).kill(signal, all: all, record)
     }
 
     public func delete(force: Bool) throws(RuntimeError) {
@@ -252,44 +178,34 @@ public final class Container {
         }
         // Its configuration may be what a killed `create` did not come to write.
         let hooks = try? hooks()
-        try MachineProcess.kill(record)
+        try sandbox(record.isolation).destroy(record)
         try state.remove()
-        hooks?.runPoststop(state: specState(record, .stopped))
+        hooks?.runPoststop(state: record.state(.stopped))
     }
 
     private func hooks() throws(RuntimeError) -> Hooks { Hooks(spec: try state.configuration().hooks ?? HooksSpec(), log: log) }
 
-    /// A connection to the container's machine.
-    public func connection() throws(RuntimeError) -> ControlConnection { try connect(try state.load()) }
+    /// Passes a signal on to the container's process, for a command that waits for it.
+    public func pass(_ signal: Int32) { try? kill(signal, all: false) }
 
-    private func connect(_ record: ContainerRecord) throws(RuntimeError) -> ControlConnection {
-        do throws(SystemError) { return try ControlConnection(path: state.socketPath) } catch {
-            throw MachineProcess.isAlive(record) ? RuntimeError("cannot connect to the machine", error) : RuntimeError("container not running")
-        }
-    }
+    /// A connection to the container's machine.
+    public func connection() throws(RuntimeError) -> ControlConnection { try MicroVM(state: state, log: log).connect(try state.load()) }
 
     // MARK: Exec
 
     /// The number by which this runtime's connection names the process that it runs.
     public static let execProcess = ProcessIdentifier(rawValue: 1)
 
-    /// Runs a process in the container; the connection goes on to its end (`.wait`).
-    public func exec(_ process: ProcessSpec, streams: Streams) throws(RuntimeError) -> ControlConnection {
+    /// Runs a further process in the container.
+    public func exec(_ process: ProcessSpec, streams: Streams, preservedDescriptors: Int = 0) throws(RuntimeError) -> ExecutedProcess {
         let record = try state.load()
         let status = status(record)
         guard status == .running || status == .created else {
             throw RuntimeError("cannot exec in a stopped container", exitStatus: 255)
         }
-        let problems = process.problems(path: "process") + GuestPlan.unsupportedFields(process)
+        let problems = process.problems(path: "process")
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
-        let connection = try connect(record)
-        defer { withExtendedLifetime(streams) {} }
-        let request = Request.exec(process: Self.execProcess, plan: process.json.bytes(), streams: ProcessStreams(terminal: process.terminal))
-        switch try connection.call(request, descriptors: streams.descriptors) {
-        case .created: return connection
-        case .failed(let failure): throw RuntimeError("exec failed: unable to start container process: \(failure.message)", exitStatus: 255)
-        default: throw RuntimeError(state.lastMachineError() ?? "exec failed: the container has ended", exitStatus: 255)
-        }
+        return try sandbox(record.isolation).exec(process, streams: streams, preservedDescriptors: preservedDescriptors, record)
     }
 
     /// The process that `exec` starts from: the container's own.

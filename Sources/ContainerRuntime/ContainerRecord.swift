@@ -1,5 +1,6 @@
 internal import JSONText
 internal import LinuxSystem
+internal import OCISpec
 
 /// What is written down of a container: `state.json` in its state directory.
 public struct ContainerRecord: Equatable, Sendable {
@@ -7,7 +8,7 @@ public struct ContainerRecord: Equatable, Sendable {
     /// The bundle's absolute path.
     public var bundle = ""
     public var rootfs = ""
-    /// nacelle-vmm's; 0 until it runs.
+    /// That of the process that stands for the container: nacelle-vmm's, or its own. 0 until it runs.
     public var pid: Int32 = 0
     /// The process's start in clock ticks since boot, so that a pid that was used again is not taken for it.
     public var startTime: UInt64 = 0
@@ -17,9 +18,11 @@ public struct ContainerRecord: Equatable, Sendable {
     public var owner: UInt32 = 0
     public var ociVersion = ""
     public var annotations: [String: String] = [:]
-    public var isolation = "microvm"
-    /// The control group below the host's hierarchies, if one was made.
-    public var cgroup: String?
+    public var isolation = Isolation.microVM
+    /// The directories of its control group on the host, one a hierarchy; none if it has no group.
+    public var controlGroups: [String] = []
+    /// `create` has come to its end.
+    public var isCreated = false
 
     public init() {}
 
@@ -34,8 +37,9 @@ public struct ContainerRecord: Equatable, Sendable {
         object["created"] = .string(created)
         object["owner"] = .integer(Int64(owner))
         object["ociVersion"] = .string(ociVersion)
-        object["isolation"] = .string(isolation)
-        object["cgroup"] = cgroup.map { .string($0) }
+        object["isolation"] = .string(isolation.rawValue)
+        object["cgroups"] = .array(controlGroups.map { .string($0) })
+        object["isCreated"] = .bool(isCreated)
         var notes = JSONObject()
         for key in annotations.keys.sorted() { notes[key] = annotations[key].map { .string($0) } }
         object["annotations"] = .object(notes)
@@ -56,11 +60,28 @@ public struct ContainerRecord: Equatable, Sendable {
             created = try members.required("created").string()
             owner = try members.required("owner").integer()
             ociVersion = try members.required("ociVersion").string()
-            isolation = try members.required("isolation").string()
-            cgroup = try members["cgroup"]?.string()
+            let word = try members.required("isolation").string()
+            guard let isolation = Isolation(rawValue: word) else { throw JSONShapeError(path: "isolation", problem: "is not known") }
+            self.isolation = isolation
+            controlGroups = try members["cgroups"]?.strings() ?? []
+            isCreated = try members["isCreated"]?.bool() ?? false
             for (key, value) in try members["annotations"]?.map({ (cursor) throws(JSONShapeError) in try cursor.string() }) ?? [] { annotations[key] = value }
         } catch { throw RuntimeError("state.json is damaged: \(error)") }
     }
+}
+
+extension ContainerRecord {
+    /// The container's state as the specification has it.
+    func state(_ status: StateSpec.Status) -> StateSpec {
+        var document = StateSpec()
+        (document.ociVersion, document.id, document.status, document.bundle) = (ociVersion, id, status, bundle)
+        document.pid = status == .stopped ? 0 : Int(pid)
+        document.annotations = annotations
+        return document
+    }
+
+    /// Whether the process that stands for the container still runs.
+    var isAlive: Bool { pid > 0 && ProcessIdentity.startTime(of: pid) == startTime }
 }
 
 /// Whether a process still is the one that was meant.

@@ -30,12 +30,12 @@ public struct GuestPlan: Sendable {
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))") }
         var guest = spec
         let root = spec.root ?? RootSpec(path: "rootfs")
-        var shares = [Share(name: WellKnown.rootfsShare, path: Self.absolute(root.path, bundle), isReadOnly: false, field: "root.path")]
+        var shares = [Share(name: WellKnown.rootfsShare, path: Creation.absolute(root.path, bundle), isReadOnly: false, field: "root.path")]
         guest.root = RootSpec(path: WellKnown.shareMountPoint + "/" + WellKnown.rootfsShare, readonly: root.readonly)
         for index in guest.mounts.indices where guest.mounts[index].isBind {
             let mount = guest.mounts[index]
             let name = WellKnown.volumeShare(shares.count - 1)
-            shares.append(Share(name: name, path: Self.absolute(mount.source ?? "", bundle), isReadOnly: mount.isReadOnly, field: "mounts[\(index)].source"))
+            shares.append(Share(name: name, path: Creation.absolute(mount.source ?? "", bundle), isReadOnly: mount.isReadOnly, field: "mounts[\(index)].source"))
             guest.mounts[index].source = WellKnown.shareMountPoint + "/" + name
             // A share holds what is mounted below it, and has no peers on the host to propagate to.
             guest.mounts[index].options.removeAll { ["rslave", "slave", "rshared", "shared"].contains($0) }
@@ -57,8 +57,6 @@ public struct GuestPlan: Sendable {
         self.spec = guest
         self.shares = shares
     }
-
-    private static func absolute(_ path: String, _ bundle: String) -> String { path.hasPrefix("/") ? path : bundle + "/" + path }
 
     /// Fields that a machine cannot honour, or that are not handled yet. None is ignored.
     public static func unsupportedFields(_ spec: RuntimeSpec) -> [ConfigurationError.Problem] {

@@ -40,11 +40,6 @@ struct MachineProcess {
         } catch { throw RuntimeError("cannot start the machine", error) }
     }
 
-    /// Whether the recorded process still runs.
-    static func isAlive(_ record: ContainerRecord) -> Bool {
-        record.pid > 0 && ProcessIdentity.startTime(of: record.pid) == record.startTime
-    }
-
     /// Waits for the end of a machine that is ending. False if it does not end.
     static func waitForEnd(_ record: ContainerRecord) -> Bool {
         guard record.pid > 0, let process = try? ProcessDescriptor(record.pid) else { return false }
@@ -57,7 +52,7 @@ struct MachineProcess {
         do throws(SystemError) {
             let process = try ProcessDescriptor(record.pid)
             // The descriptor names one process for good; only now is it known that it is the right one.
-            guard isAlive(record) else { return }
+            guard record.isAlive else { return }
             try process.signal(SIGKILL)
             if try !waitReadable(process.descriptor.rawValue, milliseconds: 10_000) {
                 throw SystemError(.timedOut, "the machine's process \(record.pid) does not end")

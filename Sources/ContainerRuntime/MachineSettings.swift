@@ -41,9 +41,6 @@ public struct MachineSettings: Equatable, Sendable {
         for key in notes.keys.sorted() where key.hasPrefix("dev.nacelle.") && !Annotation.all.contains(key) {
             throw RuntimeError("config.json: annotations.\(key): there is no such setting; there are \(Annotation.all.joined(separator: ", "))")
         }
-        if let isolation = notes[Annotation.isolation], isolation != "microvm" {
-            throw RuntimeError("config.json: annotations.\(Annotation.isolation): \"\(isolation)\" is not supported yet: only microvm is")
-        }
         func number<N: FixedWidthInteger>(_ key: String, _ range: ClosedRange<N>) throws(RuntimeError) -> N? {
             guard let text = notes[key] else { return nil }
             guard let value = N(text), range.contains(value) else {

@@ -10,6 +10,7 @@ internal import OCISpec
 ///     ROOT/ID/config.json  the bundle's, as it was when the container was created
 ///     ROOT/ID/vmm.sock     the machine's control socket
 ///     ROOT/ID/vmm.log      the machine's messages
+///     ROOT/ID/start, ROOT/ID/answer  where a process of this host waits to be started
 ///     ROOT/.ID@lock        held while a command changes the container (no container's name has an `@`)
 public struct StateDirectory: Sendable {
     public let root: String
@@ -18,6 +19,8 @@ public struct StateDirectory: Sendable {
     static let socketName = "vmm.sock"
     var socketPath: String { path + "/" + Self.socketName }
     var logPath: String { path + "/vmm.log" }
+    var startPath: String { path + "/start" }
+    var answerPath: String { path + "/answer" }
     private var recordPath: String { path + "/state.json" }
     private var configurationPath: String { path + "/config.json" }
     private var lockPath: String { root + "/." + id + "@lock" }
@@ -121,7 +124,7 @@ public struct StateDirectory: Sendable {
     func remove() throws(RuntimeError) {
         do throws(SystemError) {
             // The record last: while it is there, `delete` finds the rest again.
-            for name in ["vmm.sock", "vmm.log", "config.json", "state.json.new", "state.json"] {
+            for name in ["vmm.sock", "vmm.log", "start", "answer", "config.json", "state.json.new", "state.json"] {
                 let result = unsafe clinux_unlinkat(AT_FDCWD, path + "/" + name, 0)
                 if result < 0 && result != -Int(ENOENT) { try checked(result, "unlink", path: path + "/" + name) }
             }

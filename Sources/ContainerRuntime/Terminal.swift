@@ -22,8 +22,16 @@ public struct ConsolePair: ~Copyable {
 
     /// Gives the master to whoever listens at the Unix socket `path`, with the terminal's name, as runc does (`--console-socket`).
     public func sendMaster(to path: String) throws(RuntimeError) {
+        let copy: SharedDescriptor
+        do throws(SystemError) { copy = SharedDescriptor(try master.duplicate()) } catch { throw RuntimeError("cannot send the terminal", error) }
+        try Self.send(copy, named: name, to: path)
+    }
+
+    /// The same with a master that comes from elsewhere.
+    public static func send(_ master: SharedDescriptor, named name: String, to path: String) throws(RuntimeError) {
         do throws(SystemError) {
             let socket = try OwnedDescriptor.unixConnection(path: path)
+            defer { withExtendedLifetime(master) {} }
             _ = try socket.send(Array(name.utf8), descriptors: [master.rawValue])
         } catch { throw RuntimeError("cannot send the terminal to the console socket \(path)", error) }
     }

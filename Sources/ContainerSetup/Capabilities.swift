@@ -49,7 +49,9 @@ struct Capabilities {
         if unsafe cap_set_proc(state) != 0 { throw SetupError("apply caps", SystemError(Errno(rawValue: errno), "capset")) }
         // A kernel without ambient capabilities has none to clear.
         _ = cap_reset_ambient()
-        for capability in numbers(sets.ambient).sorted() where cap_set_ambient(cap_value_t(capability), CAP_SET) != 0 {
+        // Those that the configuration itself does not make permitted and inheritable cannot be; runc passes over them as well.
+        let possible = numbers(sets.ambient).intersection(numbers(sets.permitted)).intersection(numbers(sets.inheritable))
+        for capability in possible.sorted() where cap_set_ambient(cap_value_t(capability), CAP_SET) != 0 {
             let error = Errno(rawValue: errno)
             process.warn("can't raise ambient capability \(Capability.all.first { $0.number == capability }?.name ?? "\(capability)"): \(error)")
         }

@@ -13,7 +13,9 @@ final class InitProcess {
     /// Becomes 0, 1, 2; empty with a terminal.
     var standardStreams: [SharedDescriptor]
     /// Becomes 3, 4 ….
-    let preserved: [SharedDescriptor]
+    var preserved: [SharedDescriptor]
+    /// To read `start` from and to write a failure to, when the launcher does not stay.
+    var startPipes: [SharedDescriptor]
     /// Namespaces to join, in order.
     let joins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
 
@@ -34,11 +36,13 @@ final class InitProcess {
         self.process = process
         let streamCount = plan.hasStandardStreams ? 3 : 0
         let preservedCount = Int(plan.preservedCount)
-        guard descriptors.count == streamCount + preservedCount + plan.joins.count else {
+        let pipeCount = plan.startsByPipes ? 2 : 0
+        guard descriptors.count == streamCount + preservedCount + plan.joins.count + pipeCount else {
             throw SetupError("the launcher sent \(descriptors.count) descriptors and announced others")
         }
         standardStreams = Array(descriptors[..<streamCount])
         preserved = Array(descriptors[streamCount..<(streamCount + preservedCount)])
+        startPipes = Array(descriptors.suffix(pipeCount))
         joins = zip(plan.joins, descriptors[(streamCount + preservedCount)...]).map { (NamespaceSet(rawValue: $0), $1) }
     }
 

@@ -132,18 +132,25 @@ public enum Setup {
     /// Puts every inherited descriptor in its place; all others, whoever opened them, close at execve.
     private static func installDescriptors(_ process: InitProcess) throws(SetupError) {
         try doing("install descriptors") { () throws(SystemError) in
-            let wanted = process.standardStreams + process.preserved
             let first: Int32 = process.standardStreams.isEmpty ? 3 : 0
-            // Out of the way first, or one could be overwritten before it is installed.
-            let low = first + Int32(wanted.count)
-            var sources: [SharedDescriptor] = []
-            for descriptor in wanted { sources.append(SharedDescriptor(try OwnedDescriptor(duplicating: descriptor.rawValue, above: max(low, 3)))) }
-            try process.channel.moveSocket(above: max(low, 3))
+            // Out of the way first, or one could be overwritten before it is installed; and nobody may own a low number any more, or
+            // letting go of it would close what is installed there.
+            let low = max(3, first + Int32(process.standardStreams.count + process.preserved.count))
+            func moved(_ descriptors: [SharedDescriptor]) throws(SystemError) -> [SharedDescriptor] {
+                try descriptors.map { (descriptor) throws(SystemError) in
+                    SharedDescriptor(try OwnedDescriptor(duplicating: descriptor.rawValue, above: low))
+                }
+            }
+            process.standardStreams = try moved(process.standardStreams)
+            process.preserved = try moved(process.preserved)
+            process.startPipes = try moved(process.startPipes)
+            try process.channel.moveSocket(above: low)
+            let sources = process.standardStreams + process.preserved
             try OwnProcess.closeOnExec(from: 3)
             for (index, source) in sources.enumerated() {
                 try source.with { (descriptor) throws(SystemError) in try OwnProcess.install(descriptor, as: first + Int32(index)) }
             }
-            process.standardStreams = []
+            (process.standardStreams, process.preserved) = ([], [])
         }
     }
 
@@ -151,7 +158,8 @@ public enum Setup {
     private static func waitForStart(_ process: InitProcess) throws(SetupError) {
         do throws(InitChannelError) {
             try process.channel.sendPlain(.prepared)
-            // The launcher went away: so does the container.
+            if process.startPipes.count == 2 { process.channel.replaceSocket(input: process.startPipes[0], output: process.startPipes[1]) }
+            // The launcher went away: so does the container. (A pipe is held open at both ends, and waits for ever.)
             guard case .start? = try process.channel.receivePlain() else { OwnProcess.exitNow(1) }
         } catch { throw SetupError("\(error)") }
     }

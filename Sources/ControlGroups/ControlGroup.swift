@@ -21,6 +21,23 @@ public final class ControlGroup {
     /// The one directory that processes are put into by clone3(2), in a unified layout.
     public var unifiedDirectory: String? { layout.isUnified ? places.first?.directory : nil }
 
+    /// The group's directories, one a hierarchy: what must be kept to find the group again.
+    public var directories: [String] { places.map(\.directory) }
+
+    /// A group by its directories; nil when there are none. Another process, in a group of its own, cannot find it by a relative path.
+    public static func existing(_ directories: [String]) throws(ControlGroupError) -> ControlGroup? {
+        guard !directories.isEmpty else { return nil }
+        let layout = try ControlGroupLayout.current()
+        var places: [Place] = []
+        for directory in directories {
+            // Hybrid layouts have one mount point below another's: the longest is meant.
+            let holder = layout.hierarchies.filter { directory.hasPrefix($0.mountPoint + "/") }.max { $0.mountPoint.utf8.count < $1.mountPoint.utf8.count }
+            guard let holder else { throw .invalidPath(directory) }
+            places.append(Place(hierarchy: holder, directory: directory))
+        }
+        return ControlGroup(layout: layout, places: places)
+    }
+
     /// Where the group of a configuration is or would be; touches nothing.
     /// - Parameters:
     ///   - path: linux.cgroupsPath; nil or empty: a child of the caller's own group, named by the container's identifier.

@@ -56,6 +56,8 @@ public enum OwnProcess {
     public static func closeOnExec(from first: UInt32) throws(SystemError) {
         try checked(clinux_close_range(first, UInt32.max, 4 /* CLOSE_RANGE_CLOEXEC */), "close_range")
     }
+    /// Closes all descriptors from `first` on: only when nobody owns any of them.
+    public static func closeAll(from first: UInt32) throws(SystemError) { try checked(clinux_close_range(first, UInt32.max, 0), "close_range") }
     /// Makes `target` name the open file of `descriptor`, inherited over execve(2).
     public static func install(_ descriptor: borrowing OwnedDescriptor, as target: Int32) throws(SystemError) {
         if descriptor.rawValue == target {
@@ -76,6 +78,11 @@ public enum OwnProcess {
     /// fork(2), which only a single-threaded program may call. 0 in the child.
     public static func fork() throws(SystemError) -> Int32 { Int32(try checked(Int(clinux_fork()), "fork")) }
     public static func exitNow(_ code: Int32) -> Never { _exit(code) }
+}
+
+/// Makes a named pipe (S_IFIFO), which must not exist.
+public func makeNamedPipe(_ path: String, mode: UInt32) throws(SystemError) {
+    try checked(unsafe clinux_mknodat(AT_FDCWD, path, 0o010000 | mode, 0, 0), "mkfifo", path: path)
 }
 
 /// The program side of a pseudo-terminal.

@@ -53,6 +53,7 @@ public struct ConsoleSize: SpecObject {
     public var height: UInt16 = 0
     public var width: UInt16 = 0
     public init() {}
+    public init(width: UInt16, height: UInt16) { (self.width, self.height) = (width, height) }
     public mutating func map(_ mapper: inout SpecMapper) throws(JSONShapeError) {
         try mapper.required("height", &height)
         try mapper.required("width", &width)

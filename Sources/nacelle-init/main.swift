@@ -15,5 +15,7 @@ guard CommandLine.arguments == ["nacelle-init"], fcntl(socketNumber, F_GETFD) >=
     exit(1)
 }
 OwnProcess.resetSignals()
+// What a caller left open (an engine's pipes, say) must not stay open while the container waits to be started.
+try? OwnProcess.closeAll(from: UInt32(socketNumber) + 1)
 let socket = SharedDescriptor(OwnedDescriptor(owning: socketNumber))
 exit(Setup.run(socket: socket) == nil ? 0 : 1)

@@ -9,15 +9,21 @@ struct BundleOptions: ParsableArguments {
     @Option(name: [.short, .long], help: "The bundle's folder.") var bundle = "."
     @Option(help: "Unix socket that gets the terminal's master end.") var consoleSocket: String?
     @Option(help: "File for the pid of the process that stands for the container.") var pidFile: String?
-    @Flag(help: "Accepted as runc does: the guest's root needs no pivot.") var noPivot = false
+    @Flag(help: "Accepted as runc does; the root is always pivoted to.") var noPivot = false
     @Flag(help: "Accepted as runc does.") var noNewKeyring = false
-    @Option(help: "Pass so many further descriptors on: not possible into a machine, only 0 is.") var preserveFds = 0
+    @Option(help: "Pass so many further descriptors on, from 3: not possible into a machine.") var preserveFds = 0
 
     /// Absolute and without symbolic links, as `state` shows it.
     var path: String { realPath(absolutePath(bundle)) }
 
     func validate() throws {
-        if preserveFds != 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
+        if preserveFds < 0 { throw RuntimeError("--preserve-fds: \(preserveFds) is no number of descriptors") }
+    }
+
+    /// Makes the container, in either isolation.
+    func create(_ container: Container, _ spec: RuntimeSpec, _ streams: Container.Streams, _ isolation: Isolation) throws(RuntimeError) -> Int32 {
+        try container.create(
+            spec, bundle: path, streams: streams, components: .locate(), pidFile: pidFile.map(absolutePath), isolation: isolation, preservedDescriptors: preserveFds)
     }
 }
 
@@ -30,18 +36,20 @@ struct Create: ParsableCommand {
     func run() throws {
         let container = try parent.container(id)
         let spec = try Container.configuration(bundle: options.path, log: parent.makeLog())
-        let streams = try detachedStreams(spec.process, consoleSocket: options.consoleSocket)
-        try container.create(spec, bundle: options.path, streams: streams, components: .locate(), pidFile: options.pidFile.map(absolutePath))
+        let isolation = try parent.isolation(for: spec)
+        let streams = try detachedStreams(spec.process, consoleSocket: options.consoleSocket, isolation)
+        _ = try options.create(container, spec, streams, isolation)
     }
 }
 
 /// Streams of a process that nobody waits for in the foreground.
-func detachedStreams(_ process: ProcessSpec?, consoleSocket: String?) throws -> Container.Streams {
+func detachedStreams(_ process: ProcessSpec?, consoleSocket: String?, _ isolation: Isolation) throws -> Container.Streams {
     guard let process, process.terminal else {
         if consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
         return .inherited
     }
     guard let consoleSocket else { throw RuntimeError("cannot allocate tty if runc will detach without setting console socket") }
+    if isolation == .namespace { return sendingTerminal(to: consoleSocket) }
     let pair = try terminalPair(process)
     try pair.sendMaster(to: consoleSocket)
     return .terminal(SharedDescriptor(try pair.slave.duplicate()))

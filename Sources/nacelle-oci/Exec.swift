@@ -21,7 +21,7 @@ struct Exec: ParsableCommand {
     @Option(help: "Refused: AppArmor profiles are not supported yet.") var apparmor: String?
     @Flag(help: "It cannot gain privileges.") var noNewPrivs = false
     @Option(name: [.short, .long], help: "A capability to add; repeatable.") var cap: [String] = []
-    @Option(help: "Pass so many further descriptors on: not possible into a machine, only 0 is.") var preserveFds = 0
+    @Option(help: "Pass so many further descriptors on, from 3: not possible into a machine.") var preserveFds = 0
     @Option(help: "Refused: control groups below the container's are not supported yet.") var cgroup: String?
     @Flag(help: "Accepted as runc does; nothing is paused yet.") var ignorePaused = false
     @Argument(help: "The container's name.") var id: String
@@ -37,23 +37,30 @@ struct Exec: ParsableCommand {
     }
 
     private func execute() throws {
-        if preserveFds != 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
+        if preserveFds < 0 { throw RuntimeError("--preserve-fds: \(preserveFds) is no number of descriptors") }
         for (flag, value) in [("--process-label", processLabel), ("--apparmor", apparmor), ("--cgroup", cgroup)] where value != nil {
             throw RuntimeError("\(flag) is not supported yet")
         }
         let container = try parent.container(id)
         let process = try description(container)
+        if try container.record().isolation == .namespace { return try executeOnHost(container, process) }
+        if preserveFds > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         if process.terminal && !detach { return try runOnTerminal(container, process) }
         if process.terminal || consoleSocket != nil {
             return try runDetachedTerminal(container, process)
         }
-        let connection = try container.exec(process, streams: .inherited)
+        let connection = try connection(container, process, .inherited)
         if detach {
             try ExecHelper.start(connection, pidFile: pidFile.map(absolutePath))
         } else {
             if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
             throw ExitCode(try ExecWaiter(connection).wait().shellCode)
         }
+    }
+
+    private func connection(_ container: Container, _ process: ProcessSpec, _ streams: Container.Streams) throws(RuntimeError) -> ControlConnection {
+        guard case .inMachine(let connection) = try container.exec(process, streams: streams) else { throw RuntimeError("the container has another isolation") }
+        return connection
     }
 
     /// The process as flags, `--process` and the container's own process say.
@@ -99,7 +106,7 @@ struct Exec: ParsableCommand {
         let master = SharedDescriptor(try pair.master.duplicate())
         let slave = SharedDescriptor(try pair.slave.duplicate())
         _ = consume pair
-        let connection = try container.exec(process, streams: .terminal(slave))
+        let connection = try connection(container, process, .terminal(slave))
         if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
         let user = UserTerminal()
         defer { user.restore() }
@@ -119,7 +126,7 @@ struct Exec: ParsableCommand {
         let pair = try terminalPair(process)
         try pair.sendMaster(to: consoleSocket)
         let slave = SharedDescriptor(try pair.slave.duplicate())
-        let connection = try container.exec(process, streams: .terminal(slave))
+        let connection = try connection(container, process, .terminal(slave))
         try ExecHelper.start(connection, terminal: slave, pidFile: pidFile.map(absolutePath))
     }
 }

@@ -22,7 +22,7 @@ struct State: ParsableCommand {
         object["rootfs"] = .string(record.rootfs)
         object["created"] = .string(record.created)
         object["owner"] = .string("")
-        object["isolation"] = .string(record.isolation)
+        object["isolation"] = .string(record.isolation.rawValue)
         print(JSONValue.object(object).text(indent: "  "))
     }
 }

@@ -43,20 +43,20 @@ struct List: ParsableCommand {
                 object["annotations"] = .object(notes)
             }
             object["owner"] = .string(UserName.of(row.record.owner))
-            object["isolation"] = .string(row.record.isolation)
+            object["isolation"] = .string(row.record.isolation.rawValue)
             return JSONValue.object(object)
         }
         print(rows.isEmpty ? "null" : JSONValue.array(objects).text())
     }
 
     private func printTable(_ rows: [(record: ContainerRecord, status: StateSpec.Status)]) {
-        let lines = [["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]] + rows.map {
-            [$0.record.id, $0.status == .stopped ? "0" : "\($0.record.pid)", $0.status.rawValue, $0.record.bundle, $0.record.created, UserName.of($0.record.owner)]
+        let lines = [["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER", "ISOLATION"]] + rows.map {
+            [$0.record.id, $0.status == .stopped ? "0" : "\($0.record.pid)", $0.status.rawValue, $0.record.bundle, $0.record.created, UserName.of($0.record.owner), $0.record.isolation.rawValue]
         }
         // runc's table: columns at least 12 wide, three blanks between.
-        let widths = (0..<6).map { column in max(12, (lines.map { $0[column].count }.max() ?? 0) + 3) }
+        let widths = (0..<7).map { column in max(12, (lines.map { $0[column].count }.max() ?? 0) + 3) }
         for line in lines {
-            print(line.enumerated().map { $0.offset == 5 ? $0.element : $0.element + String(repeating: " ", count: widths[$0.offset] - $0.element.count) }.joined())
+            print(line.enumerated().map { $0.offset == 6 ? $0.element : $0.element + String(repeating: " ", count: widths[$0.offset] - $0.element.count) }.joined())
         }
     }
 }

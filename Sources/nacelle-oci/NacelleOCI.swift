@@ -8,13 +8,14 @@ import OCISpec
 struct NacelleOCI: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nacelle-oci",
-        abstract: "An OCI runtime that runs every container in a KVM microVM of its own.",
+        abstract: "An OCI runtime that runs every container in a KVM microVM of its own, or on request in namespaces of this host.",
         discussion: """
             Engines select it as they select runc: podman --runtime, dockerd --add-runtime, ctr run --runc-binary. By hand: make a bundle (a folder \
-            with config.json and rootfs/; `nacelle-oci spec` writes a config.json), then `nacelle-oci run ID` in it.
+            with config.json and rootfs/; `nacelle-oci spec` writes a config.json), then `nacelle-oci run ID` in it. Called by a name that ends in \
+            `-namespace` (a link), it makes containers without a machine, as with --isolation namespace.
 
-            Files: /run/nacelle (state; --root), nacelle-vmm, guest/vmlinux and guest/root.erofs beside this program or in ../libexec/nacelle \
-            (NACELLE_VMM, NACELLE_KERNEL and NACELLE_GUEST_IMAGE name others). `nacelle-oci doctor` checks the machine.
+            Files: /run/nacelle (state; --root), nacelle-vmm, nacelle-init, guest/vmlinux and guest/root.erofs beside this program or in ../libexec/nacelle \
+            (NACELLE_VMM, NACELLE_INIT, NACELLE_KERNEL and NACELLE_GUEST_IMAGE name others). `nacelle-oci doctor` checks the machine.
             """,
         version: Version.text,
         subcommands: [
@@ -25,6 +26,7 @@ struct NacelleOCI: ParsableCommand {
     @Option(help: "File to write the log to instead of standard error.") var log: String?
     @Option(help: "Format of the log: text or json.") var logFormat = RuntimeLog.Format.text
     @Flag(help: "Log what is done.") var debug = false
+    @Option(help: "How new containers are kept apart from the host: microvm (the default), namespace, or auto.") var isolation: IsolationChoice?
     @Flag(help: "Accepted as runc does; control groups are made directly, without systemd.") var systemdCgroup = false
     @Option(help: "Accepted as runc does: true, false or auto.") var rootless: String?
     @Option(help: ArgumentHelp("Accepted as runc does.", visibility: .hidden)) var criu: String?
@@ -101,7 +103,7 @@ private enum Globals {
         var index = 0
         while index < arguments.count, arguments[index].hasPrefix("-") {
             own.append(arguments[index])
-            if ["--root", "--log", "--log-format", "--rootless", "--criu"].contains(arguments[index]), index + 1 < arguments.count {
+            if ["--root", "--log", "--log-format", "--rootless", "--criu", "--isolation"].contains(arguments[index]), index + 1 < arguments.count {
                 index += 1
                 own.append(arguments[index])
             }

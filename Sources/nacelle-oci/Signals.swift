@@ -44,6 +44,7 @@ enum PassedSignals {
 final class SignalForwarder {
     private let signals: SignalDescriptor
     private var connection: ControlConnection?
+    private var isMachine = true
 
     /// Blocks the signals: before anything starts, so that none is lost.
     init() throws {
@@ -54,6 +55,7 @@ final class SignalForwarder {
     func wait(for pid: Int32, of container: Container, loop given: EventLoop? = nil) throws -> ExitStatus {
         let loop = try given ?? EventLoop()
         var status: ExitStatus?
+        isMachine = try container.record().isolation == .microVM
         let process = try ProcessDescriptor(pid)
         try loop.add(process.descriptor.rawValue, .readable) { _ in status = status ?? (try? waitForProcess(pid, noHang: true))?.status }
         try loop.add(signals.descriptor.rawValue, .readable) { [self] _ in
@@ -67,6 +69,7 @@ final class SignalForwarder {
 
     /// Answers are not waited for: a guest that does not obey must not stop the streams.
     private func pass(_ number: Int32, to container: Container) {
+        if !isMachine { return container.pass(number) }
         let request = Request.signal(process: .container, number: number, everyProcess: false)
         if connection != nil, (try? connection?.send(request)) != nil { return }
         connection = try? container.connection()

@@ -270,7 +270,7 @@ struct CommandTests {
     @Test("state and list: the specification's fields, runc's columns")
     func listing() throws {
         let empty = try Fixture()
-        #expect(try oci(empty, "list").output == "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n")
+        #expect(try oci(empty, "list").output == "ID          PID         STATUS      BUNDLE      CREATED     OWNER       ISOLATION\n")
         #expect(try oci(empty, "list", "--format", "json").output == "null\n")
         let fixture = try started()
         let state = try JSONSerialization.jsonObject(with: Data(try oci(fixture, "state", "c").output.utf8)) as? [String: Any]
@@ -280,7 +280,7 @@ struct CommandTests {
         #expect(state?["rootfs"] as? String == fixture.bundle + "/rootfs")
         #expect(try oci(fixture, "list", "-q").output == "c\n")
         let table = try oci(fixture, "list").output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
-        #expect(table.count == 2 && table[0] == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"])
+        #expect(table.count == 2 && table[0] == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER", "ISOLATION"])
         #expect(Array(table[1].prefix(4)) == ["c", "\(pid)", "running", fixture.bundle], "\(table)")
         let list = try JSONSerialization.jsonObject(with: Data(try oci(fixture, "list", "-f", "json").output.utf8)) as? [[String: Any]]
         #expect(list?.count == 1 && list?.first?["isolation"] as? String == "microvm" && (list?.first?["annotations"] as? [String: String]) == nil)

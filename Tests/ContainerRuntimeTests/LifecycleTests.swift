@@ -256,7 +256,7 @@ struct LifecycleTests {
 }
 
 /// Results of concurrent operations, one place each.
-private final class Results: @unchecked Sendable {
+final class Results: @unchecked Sendable {
     private let lock = NSLock()
     private var storage: [String?]
     init(count: Int) { storage = Array(repeating: nil, count: count) }

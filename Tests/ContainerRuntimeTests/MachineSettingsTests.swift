@@ -103,7 +103,6 @@ struct MachineSettingsTests {
         ("dev.nacelle.vcpus", "65", "from 1 to 64"),
         ("dev.nacelle.vcpus", "two", "from 1 to 64"),
         ("dev.nacelle.boot_timeout", "0", "from 1 to"),
-        ("dev.nacelle.isolation", "namespace", "only microvm is"),
         ("dev.nacelle.cmdline", "a\nshare.9=x:3:rw", "one line"),
         ("dev.nacelle.kernel", "/k\nimage=/x", "one line"),
         ("dev.nacelle.console", "/c\nimage=/x", "one line"),

@@ -14,7 +14,7 @@ struct StateTests {
         (record.id, record.bundle, record.rootfs, record.pid, record.startTime) = ("a\u{1F600}", "/b \"c\"\n", "/r", 7, .max)
         (record.created, record.owner, record.ociVersion, record.annotations) = ("2026-01-01T00:00:00Z", .max, "1.3.0", ["k": "v", "": "e"])
         #expect(try ContainerRecord(parsing: record.text()) == record)
-        record.cgroup = "/x"
+        (record.controlGroups, record.isCreated, record.isolation) = (["/x"], true, .namespace)
         #expect(try ContainerRecord(parsing: record.text()) == record)
     }
 

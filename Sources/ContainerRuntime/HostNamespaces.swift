@@ -1,0 +1,129 @@
+internal import ContainerLaunch
+internal import ControlGroups
+internal import Glibc
+internal import LinuxSystem
+internal import OCISpec
+
+/// A container on this host's own kernel: its process is nacelle-init's, made by ContainerLaunch, and stands for itself.
+///
+/// No process of ours stays: the container's is a child of `create`, and when that ends, of whoever takes its orphans (the engine's
+/// monitor). It waits to be started at two named pipes in the state directory.
+struct HostNamespaces: Sandbox {
+    let state: StateDirectory
+    let log: RuntimeLog
+
+    func check(_ creation: Creation) throws(RuntimeError) {
+        try creation.components.checkInitProgram()
+        _ = try HostPlan(creation.spec, bundle: creation.bundle)
+        if creation.preservedDescriptors > LaunchStreams.maximumPreserved {
+            throw RuntimeError("--preserve-fds: at most \(LaunchStreams.maximumPreserved) are possible")
+        }
+    }
+
+    func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
+        var plan = try HostPlan(creation.spec, bundle: creation.bundle).spec
+        let group = try HostControlGroup.locate(creation.spec, id: state.id)
+        // As it is, whatever the caller's own group: `exec` and `delete` come from others.
+        plan.linux?.cgroupsPath = group.path
+        record.controlGroups = group.directories
+        try state.save(record)
+        let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: creation.components.initProgram)
+        var current = record
+        do throws(LaunchError) {
+            let streams = try launchStreams(creation.streams, creation.preservedDescriptors)
+            launcher.startPipes = try startPipes()
+            // From here on it lives without this process, so it must be known.
+            launcher.beforePivot = { (pid) throws(LaunchError) in
+                do throws(RuntimeError) {
+                    current.pid = pid
+                    current.startTime = ProcessIdentity.startTime(of: pid) ?? 0
+                    try state.save(current)
+                    try creation.runRuntimeHooks(current)
+                } catch { throw LaunchError(.other, error.message) }
+            }
+            defer { (launcher.beforePivot, launcher.startPipes) = (nil, nil) }
+            let container = try launcher.create(streams: streams)
+            record = current
+            for warning in container.process.warnings { log.warning(warning) }
+            if case .newTerminal(let deliver) = creation.streams, let terminal = container.terminal { try Self.deliver(terminal, deliver) }
+        } catch {
+            record = current
+            throw RuntimeError(Self.startFailure(error))
+        }
+    }
+
+    private static func deliver(_ terminal: SharedDescriptor, _ deliver: (SharedDescriptor) throws(RuntimeError) -> Void) throws(LaunchError) {
+        do throws(RuntimeError) { try deliver(terminal) } catch { throw LaunchError(.other, error.message) }
+    }
+
+    private func startPipes() throws(LaunchError) -> StartPipes {
+        do throws(SystemError) { return try StartPipes(start: state.startPath, answer: state.answerPath) } catch {
+            throw LaunchError(.other, "cannot write the state of container \(state.id): \(error)")
+        }
+    }
+
+    private func launchStreams(_ streams: Container.Streams, _ preserved: Int) throws(LaunchError) -> LaunchStreams {
+        do throws(RuntimeError) {
+            let further = try Container.Streams.inherited(3..<(3 + Int32(preserved)))
+            switch streams {
+            case .inherited:
+                let standard = try Container.Streams.inherited(0..<3)
+                return LaunchStreams(input: standard[0], output: standard[1], error: standard[2], preserved: further)
+            case .newTerminal, .terminal: return .terminal(preserved: further)
+            }
+        } catch { throw LaunchError(.other, error.message) }
+    }
+
+    /// In runc's words, which engines match on.
+    private static func startFailure(_ error: LaunchError) -> String {
+        switch error.code {
+        case .executableNotFound, .permissionDenied: "unable to start container process: \(error.message)"
+        default: error.message
+        }
+    }
+
+    func status(_ record: ContainerRecord) -> StateSpec.Status {
+        if !record.isCreated { return .creating }
+        if StartPipes.isWaiting(start: state.startPath) { return .created }
+        return record.isAlive ? .running : .stopped
+    }
+
+    func start(_ record: ContainerRecord) throws(RuntimeError) {
+        do throws(LaunchError) {
+            try StartPipes.send(start: state.startPath, answer: state.answerPath) { record.isAlive }
+        } catch { throw RuntimeError("unable to start container process: \(error.message)") }
+    }
+
+    func kill(_ signal: Int32, all: Bool, _ record: ContainerRecord) throws(RuntimeError) {
+        do throws(LaunchError) {
+            let container = try existing(record)
+            if all { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
+        } catch { throw RuntimeError(error.message) }
+    }
+
+    func destroy(_ record: ContainerRecord) throws(RuntimeError) {
+        try MachineProcess.kill(record)
+        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
+    }
+
+    func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
+        do throws(LaunchError) {
+            let launched = try existing(record).exec(process: process, streams: launchStreams(streams, preservedDescriptors)) { (terminal) throws(LaunchError) in
+                if case .newTerminal(let deliver) = streams { try Self.deliver(terminal, deliver) }
+            }
+            for warning in launched.warnings { log.warning(warning) }
+            return .child(pid: launched.pid)
+        } catch { throw RuntimeError("exec failed: \(Self.startFailure(error))", exitStatus: 255) }
+    }
+
+    /// The container as its launcher knew it.
+    private func existing(_ record: ContainerRecord) throws(LaunchError) -> LaunchedContainer {
+        let plan: RuntimeSpec
+        do throws(RuntimeError) { plan = try HostPlan(try state.configuration(), bundle: record.bundle).spec } catch { throw LaunchError(.other, error.message) }
+        let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: Components.locate().initProgram)
+        let container = try launcher.existing(pid: record.pid, controlGroups: record.controlGroups)
+        // The descriptor names one process for good; only now is it known that it is the right one.
+        guard record.isAlive else { throw LaunchError(.noSuchProcess, "container not running") }
+        return container
+    }
+}

@@ -1,0 +1,32 @@
+internal import ContainerLaunch
+internal import OCISpec
+
+/// What namespaces on this host are to hold: the bundle's configuration with absolute paths, without what is the runtime's own.
+struct HostPlan {
+    let spec: RuntimeSpec
+
+    /// - Throws: with the path of a field that is not supported.
+    init(_ spec: RuntimeSpec, bundle: String) throws(RuntimeError) {
+        let problems = Self.unsupportedFields(spec)
+        guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))") }
+        var plan = spec
+        let root = spec.root ?? RootSpec(path: "rootfs")
+        plan.root = RootSpec(path: Creation.absolute(root.path, bundle), readonly: root.readonly)
+        for index in plan.mounts.indices where plan.mounts[index].isBind {
+            plan.mounts[index].source = Creation.absolute(plan.mounts[index].source ?? "", bundle)
+        }
+        // Those that are left are run by the runtime.
+        plan.hooks = nil
+        plan.annotations = [:]
+        self.spec = plan
+    }
+
+    static func unsupportedFields(_ spec: RuntimeSpec) -> [ConfigurationError.Problem] {
+        var problems = ContainerLauncher.unsupportedFields(of: spec).map { ConfigurationError.Problem($0, "is not supported yet") }
+        if spec.vm != nil { problems.append(.init("vm", "there is no machine in namespace isolation")) }
+        for key in spec.annotations.keys.sorted() where key.hasPrefix("dev.nacelle.") && key != MachineSettings.Annotation.isolation {
+            problems.append(.init("annotations.\(key)", "there is no machine in namespace isolation"))
+        }
+        return problems
+    }
+}
