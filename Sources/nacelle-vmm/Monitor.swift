@@ -18,6 +18,7 @@ final class Monitor {
     private let signals: SignalDescriptor
     private let bootTimer: TimerDescriptor
     private let bootTimeout: Int64
+    private var agentLost: String?
     private var clients: [ObjectIdentifier: ControlClient] = [:]
 
     /// Signals to this process that are passed on to the container's.
@@ -88,11 +89,18 @@ final class Monitor {
         try loop.add(signals.descriptor.rawValue, .readable) { [unowned self] _ in receiveSignals() }
         try loop.add(bootTimer.descriptor.rawValue, .readable) { [unowned self] _ in
             bootTimer.drain()
-            if session.phase == .booting {
+            if let agentLost {
+                session.fail(agentLost)
+            } else if session.phase == .booting {
                 session.fail("the guest has not booted within \(bootTimeout) s: look at its console (annotation dev.nacelle.console), or raise dev.nacelle.boot_timeout")
             }
         }
         try bootTimer.set(nanoseconds: bootTimeout * 1_000_000_000)
+        session.onAgentLost = { [unowned self] why in
+            // A kernel that restarts takes leave first: the machine's own end, which comes next, says more.
+            agentLost = why
+            if (try? bootTimer.set(nanoseconds: 1_000_000_000)) == nil { session.fail(why) }
+        }
         try jailAndStart()
         try loop.run()
         exit(1)

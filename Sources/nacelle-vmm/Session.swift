@@ -17,6 +17,8 @@ final class Session {
     private(set) var phase = ContainerPhase.booting
     private var guestPID: Int32 = 0
     private var agent: AgentLink?
+    /// The agent's connection has ended, with the reason in words. What comes of it is for the owner to say.
+    var onAgentLost: ((String) -> Void)?
     private var processes: [ProcessIdentifier: Process] = [:]
     private var nextProcess: UInt32 = 1
     private var creator: (client: ControlClient, request: UInt32)?
@@ -152,7 +154,7 @@ final class Session {
     func connected(_ link: AgentLink) {
         agent = link
         link.onEvent = { [unowned self] event in handle(event) }
-        link.onClosed = { [unowned self] why in fail("the connection to the guest's agent has ended: \(why)") }
+        link.onClosed = { [unowned self] why in onAgentLost?("the guest has halted or its agent has ended (\(why))") }
     }
 
     private func handle(_ event: Reply) {

@@ -46,7 +46,7 @@ struct MachineTests {
         #expect(outcome.text == "kvm-clock\n1\nlower\nupper\n1\n1\n3\n1\n18\n0\n0\n", "\(outcome.text)\(outcome.errorText)")
     }
 
-    @Test("a guest that ends itself ends the container, and says how", arguments: [("reboot -f", "machine"), ("poweroff -f", "machine")])
+    @Test("a guest that ends itself ends the container, and says how", arguments: [("reboot -f", "the guest has reset itself"), ("poweroff -f", "the guest has halted")])
     func ends(_ command: String, _ word: String) throws {
         let bundle = try privileged()
         let outcome = try bundle.runScript("\(command); sleep 100", limit: 60)
