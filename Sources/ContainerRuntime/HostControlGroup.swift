@@ -1,5 +1,5 @@
 internal import ControlGroups
-internal import Glibc
+internal import LinuxSystem
 internal import OCISpec
 
 /// Where a container's control group is on this host.
@@ -10,14 +10,104 @@ struct HostControlGroup {
     let directories: [String]
 
     /// - Throws: when the place cannot be used: it has processes already, which a later `delete` would kill.
-    static func locate(_ spec: RuntimeSpec, id: String) throws(RuntimeError) -> HostControlGroup {
-        // Two folders of states may have containers of one name.
-        let path = spec.linux?.cgroupsPath.flatMap { $0.isEmpty ? nil : $0 } ?? "\(id).\(getpid())"
+    static func locate(_ spec: RuntimeSpec, _ state: StateDirectory) throws(RuntimeError) -> HostControlGroup {
+        do throws(ControlGroupError) { return try find(spec, state) } catch { throw RuntimeError("\(error)") }
+    }
+
+    private static func find(_ spec: RuntimeSpec, _ state: StateDirectory) throws(ControlGroupError) -> HostControlGroup {
+        let path = spec.linux?.cgroupsPath.flatMap { $0.isEmpty ? nil : $0 } ?? defaultPath(state)
+        let group = try ControlGroup.locate(path: path, identifier: state.id)
+        let processes = try group.processes()
+        guard processes.isEmpty else { throw .notEmpty(path: group.directories.first ?? path) }
+        return HostControlGroup(path: path, directories: group.directories)
+    }
+
+    /// Two folders of states may have containers of one name, so the folder is in it (by its FNV-1a hash).
+    private static func defaultPath(_ state: StateDirectory) -> String {
+        let hash = state.root.utf8.reduce(UInt32(0x811C_9DC5)) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+        return "\(state.id).\(String(hash, radix: 16))"
+    }
+}
+
+extension HostControlGroup {
+    /// Makes the group that a machine's process is put into, and writes its place down before it is made.
+    ///
+    /// The guest enforces the limits; the host's are a second line. So where this user or this machine has no control groups, the
+    /// machine runs without, and the log says so.
+    /// - Returns: nil where there can be none.
+    static func makeForMachine(
+        _ spec: RuntimeSpec, _ settings: MachineSettings, _ record: inout ContainerRecord, _ state: StateDirectory, _ log: RuntimeLog
+    ) throws(RuntimeError) -> ControlGroup? {
+        let place: HostControlGroup
+        do throws(ControlGroupError) { place = try find(spec, state) } catch {
+            guard isAbsence(error) else { throw RuntimeError("\(error)") }
+            log.warning("the machine stays in its caller's control group: \(error)")
+            return nil
+        }
+        record.controlGroups = place.directories
+        try state.save(record)
         do throws(ControlGroupError) {
-            let group = try ControlGroup.locate(path: path, identifier: id)
-            let processes = try group.processes()
-            guard processes.isEmpty else { throw .notEmpty(path: group.directories.first ?? path) }
-            return HostControlGroup(path: path, directories: group.directories)
-        } catch { throw RuntimeError("\(error)") }
+            let group = try ControlGroup.create(path: place.path, identifier: state.id)
+            // What the container may do with devices concerns the guest's; the machine's process opens /dev/kvm.
+            try limit(group, MachineResources.onHost(spec.linux?.resources, settings), log)
+            return group
+        } catch {
+            guard isAbsence(error) else { throw RuntimeError("\(error)") }
+            log.warning("the machine stays in its caller's control group: \(error)")
+            record.controlGroups = []
+            try state.save(record)
+            return nil
+        }
+    }
+
+    private static func limit(_ group: ControlGroup, _ resources: ResourcesSpec, _ log: RuntimeLog) throws(ControlGroupError) {
+        do throws(ControlGroupError) {
+            try group.apply(resources, restrictsDevices: false)
+        } catch {
+            switch error {
+            case .missingController, .unsupported: log.warning("the machine has not all limits on the host: \(error)")
+            default:
+                try? group.delete()
+                throw error
+            }
+        }
+    }
+
+    private static func isAbsence(_ error: ControlGroupError) -> Bool {
+        switch error {
+        case .notMounted, .systemdPath: true
+        case .system(let reason): [.permissionDenied, .notPermitted, .readOnly].contains(reason.errno)
+        default: false
+        }
+    }
+}
+
+/// What of linux.resources holds for a machine's process on the host.
+enum MachineResources {
+    /// What nacelle-vmm needs beside the guest's memory, in MiB: itself, its queues' and files' buffers …
+    static let overhead: UInt64 = 64
+    /// … and page tables, of the guest's memory in KVM and of its own mapping: one part in so many.
+    static let pageTableShare: UInt64 = 64
+
+    /// - Memory: a limit becomes the machine's whole memory and what the VMM needs beside it; less would let the host kill a guest
+    ///   that keeps to its own limit. The guest's kernel enforces the limit itself. Swap likewise.
+    /// - CPU and block I/O: as they are, for the vCPUs and the file servers are what the container uses.
+    /// - Left to the guest: pids (of another kernel), devices, huge pages, RDMA, network classes, `unified`.
+    static func onHost(_ resources: ResourcesSpec?, _ settings: MachineSettings) -> ResourcesSpec {
+        var result = ResourcesSpec()
+        guard let resources else { return result }
+        result.cpu = resources.cpu
+        // Of these the guest has its own kinds: no realtime on the host, which vCPUs do not ask for.
+        result.cpu?.realtimeRuntime = nil
+        result.cpu?.realtimePeriod = nil
+        result.blockIO = resources.blockIO
+        if let limit = resources.memory?.limit, limit > 0 {
+            let whole = settings.memory + overhead + settings.memory / pageTableShare
+            var memory = ResourcesSpec.MemorySpec()
+            memory.limit = Int64(clamping: whole << 20)
+            if let swap = resources.memory?.swap, swap > 0 { memory.swap = Int64(clamping: whole << 20) + max(0, swap - limit) }
+            result.memory = memory
+        }
+        return result
     }
 }

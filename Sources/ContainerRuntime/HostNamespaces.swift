@@ -22,7 +22,7 @@ struct HostNamespaces: Sandbox {
 
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
         var plan = try HostPlan(creation.spec, bundle: creation.bundle).spec
-        let group = try HostControlGroup.locate(creation.spec, id: state.id)
+        let group = try HostControlGroup.locate(creation.spec, state)
         // As it is, whatever the caller's own group: `exec` and `delete` come from others.
         plan.linux?.cgroupsPath = group.path
         record.controlGroups = group.directories

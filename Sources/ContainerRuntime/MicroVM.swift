@@ -1,4 +1,5 @@
 internal import AgentProtocol
+internal import ControlGroups
 internal import Glibc
 internal import JSONText
 internal import LinuxSystem
@@ -19,10 +20,13 @@ struct MicroVM: Sandbox {
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
         let plan = try GuestPlan(creation.spec, bundle: creation.bundle)
         let settings = try MachineSettings(creation.spec, components: creation.components)
+        let group = try HostControlGroup.makeForMachine(creation.spec, settings, &record, state, log)
         let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: creation.components)
         record.pid = pid
         record.startTime = ProcessIdentity.startTime(of: pid) ?? 0
         try state.save(record)
+        // Before it has touched the guest's memory, which is charged to the group that touches it first.
+        do throws(ControlGroupError) { try group?.add(pid) } catch { throw RuntimeError(machineFailure(record) ?? "\(error)") }
         try prepare(plan, creation, record, connection)
         try creation.runRuntimeHooks(record)
         // Their paths are the host's, and so are the namespaces that a machine has.
@@ -115,6 +119,7 @@ struct MicroVM: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
+        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
     }
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {

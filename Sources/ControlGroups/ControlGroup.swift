@@ -107,15 +107,16 @@ public final class ControlGroup {
     }
 
     /// Puts linux.resources in force. Call before processes are in the group.
-    public func apply(_ resources: ResourcesSpec) throws(ControlGroupError) {
+    /// - Parameter restrictsDevices: false leaves the group's access to devices as it is, whatever `resources.devices` says.
+    public func apply(_ resources: ResourcesSpec, restrictsDevices: Bool = true) throws(ControlGroupError) {
         if layout.isUnified {
             guard let directory = unifiedDirectory else { throw .notMounted }
-            try attachDeviceFilter(DeviceRule.effective(resources.devices), to: directory)
+            if restrictsDevices { try attachDeviceFilter(DeviceRule.effective(resources.devices), to: directory) }
             try checkUsage(resources.memory, file: directory + "/memory.current")
             for write in try version2Writes(resources) { try perform(write, in: directory) }
         } else {
             if let memory = directory(of: "memory") { try checkUsage(resources.memory, file: memory + "/memory.usage_in_bytes") }
-            for write in try version1Writes(resources) {
+            for write in try version1Writes(resources) where restrictsDevices || write.controller != "devices" {
                 guard let directory = directory(of: write.controller) else {
                     // Device rules are ours as well as the configuration's; the rest was asked for.
                     throw .missingController(write.controller, file: write.file)

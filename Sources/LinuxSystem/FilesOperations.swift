@@ -253,5 +253,12 @@ extension OwnedDescriptor {
     }
 }
 
+/// Raises the soft limit of RLIMIT_NOFILE to the hard one.
+public func raiseDescriptorLimit() {
+    var (soft, hard): (UInt64, UInt64) = (0, 0)
+    guard unsafe clinux_getrlimit(Int32(RLIMIT_NOFILE.rawValue), &soft, &hard) >= 0, soft < hard else { return }
+    _ = clinux_setrlimit(Int32(RLIMIT_NOFILE.rawValue), hard, hard)
+}
+
 /// How many descriptors this process may have open (the soft limit of RLIMIT_NOFILE).
 public func descriptorLimit() -> Int { max(0, clinux_descriptor_limit()) }

@@ -26,6 +26,9 @@ if CommandLine.arguments.count > 1 {
     exit(CommandLine.arguments[1] == "--help" ? 0 : 2)
 }
 
+// A file that the guest has open is a descriptor here: as many as this process may have, whatever its caller made do with.
+raiseDescriptorLimit()
+
 let log = Log(OwnedDescriptor(owning: logDescriptor))
 do {
     let description = try MachineDescription(

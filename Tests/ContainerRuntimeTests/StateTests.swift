@@ -36,7 +36,7 @@ struct StateTests {
         try Data("{".utf8).write(to: URL(fileURLWithPath: fixture.root + "/c/state.json"))
         #expect(message { () throws(RuntimeError) in try fixture.container().delete(force: false) }?.contains("damaged") == true)
         try fixture.container().delete(force: true)
-        try MachineProcess.kill(record)
+        try MicroVM(state: fixture.container().state, log: fixture.log).destroy(record)
         fixture.expectNothingLeft()
     }
 

@@ -43,8 +43,7 @@ final class Fixture {
     deinit {
         // Whatever a failed test left running.
         for id in (try? StateDirectory.identifiers(root: root)) ?? [] {
-            guard let record = try? container(id).record() else { continue }
-            try? MachineProcess.kill(record)
+            try? container(id).delete(force: true)
         }
         try? FileManager.default.removeItem(atPath: folder)
     }

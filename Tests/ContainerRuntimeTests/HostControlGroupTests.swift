@@ -1,0 +1,77 @@
+import Foundation
+import Glibc
+import LinuxSystem
+import OCISpec
+import Testing
+
+@testable import ContainerRuntime
+
+@Suite("A machine's process in a control group of the host")
+struct HostControlGroupTests {
+    private func settings(_ memory: UInt64) throws -> MachineSettings {
+        var settings = try MachineSettings(RuntimeSpec.example(), components: Components(monitor: "/m", kernel: "/k", image: "/i"))
+        settings.memory = memory
+        return settings
+    }
+
+    @Test("a memory limit leaves room for the whole machine", arguments: [(256, 256 + 64 + 4), (4096, 4096 + 64 + 64)] as [(UInt64, Int64)])
+    func memory(_ size: UInt64, _ expected: Int64) throws {
+        var resources = ResourcesSpec()
+        var memory = ResourcesSpec.MemorySpec()
+        (memory.limit, memory.swap, memory.swappiness) = (100 << 20, 150 << 20, 10)
+        resources.memory = memory
+        let result = MachineResources.onHost(resources, try settings(size)).memory
+        #expect(result?.limit == expected << 20 && result?.swap == (expected + 50) << 20 && result?.swappiness == nil)
+        memory.swap = -1
+        resources.memory = memory
+        #expect(MachineResources.onHost(resources, try settings(size)).memory?.swap == nil)
+        memory.limit = -1
+        resources.memory = memory
+        #expect(MachineResources.onHost(resources, try settings(size)).memory == nil)
+    }
+
+    @Test("pids and devices are the guest's, processor time is not")
+    func rest() throws {
+        var resources = ResourcesSpec()
+        var cpu = ResourcesSpec.CPUSpec()
+        (cpu.quota, cpu.period, cpu.shares) = (50_000, 100_000, 512)
+        var pids = ResourcesSpec.PidsSpec()
+        pids.limit = 1
+        (resources.cpu, resources.pids, resources.unified) = (cpu, pids, ["memory.high": "1"])
+        resources.devices = [ResourcesSpec.DeviceRuleSpec()]
+        let result = MachineResources.onHost(resources, try settings(256))
+        #expect(result.cpu == cpu && result.pids == nil && result.unified.isEmpty && result.devices.isEmpty && result.memory == nil)
+    }
+
+    @Test("the process is in the group from its start, and delete removes it", .requiresNamespaces)
+    func membership() throws {
+        let fixture = try Fixture()
+        let path = "/nacelle-tests-\(UUID().uuidString)"
+        fixture.spec.linux?.cgroupsPath = path
+        var memory = ResourcesSpec.MemorySpec()
+        memory.limit = 64 << 20
+        fixture.spec.linux?.resources?.memory = memory
+        let pid = try fixture.create()
+        let own = try String(contentsOfFile: "/proc/\(pid)/cgroup", encoding: .utf8)
+        #expect(own.split(separator: "\n").allSatisfy { $0.hasSuffix(":" + path) }, "\(own)")
+        let directories = try fixture.container().record().controlGroups
+        #expect(!directories.isEmpty && directories.allSatisfy { FileManager.default.fileExists(atPath: $0) })
+        let limits = directories.flatMap { [$0 + "/memory.limit_in_bytes", $0 + "/memory.max"] }.compactMap { try? String(contentsOfFile: $0, encoding: .utf8) }
+        // 64 MiB and 48 for the guest make a machine of 112 MiB.
+        #expect(limits == ["\((112 + 64 + 1) << 20)\n"])
+        try fixture.container().delete(force: true)
+        #expect(directories.allSatisfy { !FileManager.default.fileExists(atPath: $0) })
+        _ = try waitForProcess(pid)
+        fixture.expectNothingLeft()
+    }
+
+    @Test("without a place for a group the machine runs in its caller's, and the log says so", .requiresNamespaces)
+    func systemdPath() throws {
+        let fixture = try Fixture()
+        fixture.spec.linux?.cgroupsPath = "system.slice:podman:c"
+        try fixture.create()
+        #expect(try fixture.container().record().controlGroups == [])
+        #expect(fixture.logText().contains("level=warning msg=\"the machine stays in its caller's control group: cgroup: "))
+        try fixture.container().delete(force: true)
+    }
+}
