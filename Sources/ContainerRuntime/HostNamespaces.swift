@@ -29,6 +29,13 @@ struct HostNamespaces: Sandbox {
         try state.save(record)
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: creation.components.initProgram)
         var current = record
+        launcher.hookState = { (pid, status) in
+            var known = current
+            known.pid = pid
+            return known.state(status)
+        }
+        // A hook may take its time; it has a timeout of its own.
+        if !creation.hooks.spec.createContainer.isEmpty { launcher.timeout = -1 }
         do throws(LaunchError) {
             let streams = try launchStreams(creation.streams, creation.preservedDescriptors)
             launcher.startPipes = try startPipes()

@@ -3,16 +3,6 @@ internal import CLinux
 internal import Glibc
 internal import LinuxSystem
 
-/// A file in memory, open at its start, for a program to read.
-enum MemoryFile {
-    static func make(_ name: String, _ bytes: [UInt8]) throws(SystemError) -> SharedDescriptor {
-        let file = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create(name, UInt32(MFD_CLOEXEC)), "memfd_create")))
-        try file.writeAll(bytes)
-        _ = lseek(file.rawValue, 0, SEEK_SET)
-        return SharedDescriptor(file)
-    }
-}
-
 /// The process of one machine: starting it, finding it again, ending it.
 struct MachineProcess {
     let state: StateDirectory

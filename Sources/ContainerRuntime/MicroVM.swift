@@ -18,7 +18,7 @@ struct MicroVM: Sandbox {
     }
 
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
-        let plan = try GuestPlan(creation.spec, bundle: creation.bundle)
+        let plan = try GuestPlan(creation.spec, bundle: creation.bundle, state: record.state(.creating))
         let settings = try MachineSettings(creation.spec, components: creation.components)
         let group = try HostControlGroup.makeForMachine(creation.spec, settings, &record, state, log)
         let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: creation.components)
