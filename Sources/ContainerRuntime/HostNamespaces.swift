@@ -1,5 +1,4 @@
 internal import ContainerLaunch
-internal import ControlGroups
 internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
@@ -110,7 +109,11 @@ struct HostNamespaces: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
-        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
+        try HostControlGroup.delete(record)
+    }
+
+    func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses {
+        do throws(LaunchError) { return .host(try existing(record).processes()) } catch { throw RuntimeError(error.message) }
     }
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {

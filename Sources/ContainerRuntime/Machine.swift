@@ -41,6 +41,8 @@ struct MachineProcess {
             // The descriptor names one process for good; only now is it known that it is the right one.
             guard record.isAlive else { return }
             try process.signal(SIGKILL)
+            // A frozen one does not end.
+            if HostControlGroup.isFrozen(record) { try? HostControlGroup.setFrozen(false, record) }
             if try !waitReadable(process.descriptor.rawValue, milliseconds: 10_000) {
                 throw SystemError(.timedOut, "the machine's process \(record.pid) does not end")
             }

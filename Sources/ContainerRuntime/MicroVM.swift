@@ -119,7 +119,15 @@ struct MicroVM: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
-        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
+        try HostControlGroup.delete(record)
+    }
+
+    func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses {
+        switch try connect(record).call(.listProcesses, timeout: 10_000) {
+        case .processes(let entries): return .guest(entries)
+        case .failed(let failure): throw RuntimeError(failure.message)
+        default: throw RuntimeError("the machine's answer cannot be understood")
+        }
     }
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {

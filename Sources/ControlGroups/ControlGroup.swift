@@ -204,6 +204,13 @@ public final class ControlGroup {
 // MARK: Freezing, killing, removing
 
 extension ControlGroup {
+    /// Whether the group's processes are stopped, or about to be.
+    public var isFrozen: Bool {
+        if let directory = unifiedDirectory { return number(directory + "/cgroup.freeze") == 1 }
+        guard let directory = directory(of: "freezer"), let state = try? readFile(directory + "/freezer.state") else { return false }
+        return state.starts(with: "FR".utf8)  // FROZEN, FREEZING
+    }
+
     /// Stops all processes of the group (or lets them go on).
     public func setFrozen(_ frozen: Bool) throws(ControlGroupError) {
         do throws(SystemError) {
