@@ -55,6 +55,7 @@ PREFIX ?= /usr/local
 install: all ## install below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/nacelle/guest
 	install -m 755 $(STAGE)/nacelle-oci $(DESTDIR)$(PREFIX)/bin/
+	ln -sf nacelle-oci $(DESTDIR)$(PREFIX)/bin/nacelle-oci-namespace
 	install -m 755 $(STAGE)/nacelle-vmm $(STAGE)/nacelle-init $(DESTDIR)$(PREFIX)/libexec/nacelle/
 	install -m 644 $(STAGE)/guest/vmlinux $(STAGE)/guest/root.erofs $(DESTDIR)$(PREFIX)/libexec/nacelle/guest/
 

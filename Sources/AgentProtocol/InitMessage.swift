@@ -62,6 +62,9 @@ public struct InitPlan: Equatable, Sendable {
     public var stopsBeforePivot: Bool
     /// Whether the last two descriptors are pipes: one to read `start` from, one to write a failure to.
     public var startsByPipes: Bool
+    /// What createContainer and startContainer hooks get to read: the container's state then.
+    public var createState: [UInt8]
+    public var startState: [UInt8]
 
     public init(role: Role, configuration: [UInt8]) {
         self.role = role
@@ -74,6 +77,7 @@ public struct InitPlan: Equatable, Sendable {
         controlGroups = []
         stopsBeforePivot = false
         startsByPipes = false
+        (createState, startState) = ([], [])
     }
 }
 
@@ -153,6 +157,8 @@ extension InitPlan {
         }
         writer.append(stopsBeforePivot)
         writer.append(startsByPipes)
+        writer.append(counted: createState)
+        writer.append(counted: startState)
     }
 
     init(from reader: inout ByteReader) throws(ProtocolError) {
@@ -171,5 +177,7 @@ extension InitPlan {
         }
         stopsBeforePivot = try reader.bool("stop before pivot")
         startsByPipes = try reader.bool("start by pipes")
+        createState = try reader.counted("state at createContainer")
+        startState = try reader.counted("state at startContainer")
     }
 }

@@ -11,6 +11,8 @@ public enum WellKnown {
     public static let rootfsShare = "rootfs"
     /// The name in the share of the N-th bind mount.
     public static func volumeShare(_ index: Int) -> String { "volume-\(index)" }
+    /// The plan's annotation with the container's state as the host knows it, for hooks in the guest. The only one that a plan has.
+    public static let stateAnnotation = "dev.nacelle.state"
     /// nacelle-init, in the guest's root image.
     public static let guestInitPath = "/sbin/nacelle-init"
 }

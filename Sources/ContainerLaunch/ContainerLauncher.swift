@@ -22,6 +22,13 @@ public final class ContainerLauncher {
     public var usesControlGroup = true
     /// Where the process waits for `start` when its launcher does not stay: see `StartPipes`.
     public var startPipes: StartPipes?
+    /// What the hooks in the container's namespaces get to read. They run before the root is entered (createContainer; paths are the
+    /// caller's) and between `start` and the program (startContainer; paths are the container's).
+    public var hookState: (_ pid: Int32, _ status: StateSpec.Status) -> StateSpec = { (pid, status) in
+        var state = StateSpec()
+        (state.pid, state.status) = (Int(pid), status)
+        return state
+    }
     /// Called when everything in the root is made and before it is entered: where the specification wants prestart and createRuntime
     /// hooks. Gets the process's pid. What it throws fails the creation.
     public var beforePivot: ((_ pid: Int32) throws(LaunchError) -> Void)?
@@ -94,6 +101,10 @@ public final class ContainerLauncher {
             message.inUserNamespace = namespaces.inUserNamespace
             message.controlGroups = group?.initPlaces ?? []
             message.stopsBeforePivot = beforePivot != nil
+            if let hooks = plan.hooks {
+                if !hooks.createContainer.isEmpty { message.createState = hookState(handshake.pid, .creating).json.bytes() }
+                if !hooks.startContainer.isEmpty { message.startState = hookState(handshake.pid, .created).json.bytes() }
+            }
             try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor), startPipes: startPipes)
             let pid = handshake.pid
             try handshake.waitUntilPrepared { () throws(LaunchError) in try self.beforePivot?(pid) }

@@ -3,12 +3,10 @@ public import OCISpec
 extension ContainerLauncher {
     /// The fields of a configuration that container set-up does not honour, by their JSON paths: a runtime refuses them.
     ///
-    /// Of hooks, `prestart`, `createRuntime`, `poststart` and `poststop` are the runtime's own to run and are not listed.
+    /// Of hooks, `prestart`, `createRuntime`, `poststart` and `poststop` are the runtime's own to run.
     public static func unsupportedFields(of spec: RuntimeSpec) -> [String] {
         var fields: [String] = []
         func refuse(_ condition: Bool, _ path: String) { if condition { fields.append(path) } }
-        refuse(spec.hooks?.createContainer.isEmpty == false, "hooks.createContainer")
-        refuse(spec.hooks?.startContainer.isEmpty == false, "hooks.startContainer")
         if let process = spec.process {
             refuse(process.execCPUAffinity != nil, "process.execCPUAffinity")
         }

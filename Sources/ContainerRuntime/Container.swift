@@ -126,7 +126,9 @@ public final class Container {
 
     public func status(_ record: ContainerRecord) -> StateSpec.Status {
         if record.pid == 0 { return .creating }
-        return record.isAlive ? sandbox(record.isolation).status(record) : .stopped
+        guard record.isAlive else { return .stopped }
+        // First: a machine that is paused does not answer.
+        return HostControlGroup.isFrozen(record) ? .paused : sandbox(record.isolation).status(record)
     }
 
     // MARK: Start, kill, delete
@@ -155,7 +157,12 @@ public final class Container {
     public func kill(_ signal: Int32, all: Bool) throws(RuntimeError) {
         let record = try state.load()
         let status = status(record)
-        guard status == .created || status == .running else { throw RuntimeError("container not running") }
+        guard status == .created || status == .running || status == .paused else { throw RuntimeError("container not running") }
+        if status == .paused {
+            // Only what cannot be refused is of use to a process that cannot run; others wait for it, as under runc.
+            if signal == SIGKILL { return try MachineProcess.kill(record) }
+            if record.isolation == .microVM { throw RuntimeError("container is paused") }
+        }
         try sandbox(record.isolation).kill(signal, all: all, record)
     }
 
@@ -191,16 +198,48 @@ public final class Container {
     /// A connection to the container's machine.
     public func connection() throws(RuntimeError) -> ControlConnection { try MicroVM(state: state, log: log).connect(try state.load()) }
 
+    // MARK: Pause, processes
+
+    /// Stops all of the container's processes; for a machine, its vCPUs and all the rest of it.
+    public func pause() throws(RuntimeError) {
+        let lock = try state.lock()
+        defer { withExtendedLifetime(lock) {} }
+        let record = try state.load()
+        let status = status(record)
+        guard status == .running || status == .created else { throw RuntimeError("container not running") }
+        try HostControlGroup.setFrozen(true, record)
+    }
+
+    /// Lets the processes of a paused container go on.
+    public func resume() throws(RuntimeError) {
+        let lock = try state.lock()
+        defer { withExtendedLifetime(lock) {} }
+        let record = try state.load()
+        guard status(record) == .paused else { throw RuntimeError("container not paused") }
+        try HostControlGroup.setFrozen(false, record)
+    }
+
+    public func processes() throws(RuntimeError) -> ContainerProcesses {
+        let record = try state.load()
+        let status = status(record)
+        if status == .paused && record.isolation == .microVM { throw RuntimeError("container is paused") }
+        guard status == .running || status == .created || status == .paused else { throw RuntimeError("container not running") }
+        return try sandbox(record.isolation).processes(record)
+    }
+
     // MARK: Exec
 
     /// The number by which this runtime's connection names the process that it runs.
     public static let execProcess = ProcessIdentifier(rawValue: 1)
 
     /// Runs a further process in the container.
-    public func exec(_ process: ProcessSpec, streams: Streams, preservedDescriptors: Int = 0) throws(RuntimeError) -> ExecutedProcess {
+    public func exec(_ process: ProcessSpec, streams: Streams, preservedDescriptors: Int = 0, ignorePaused: Bool = false) throws(RuntimeError) -> ExecutedProcess {
         let record = try state.load()
         let status = status(record)
-        guard status == .running || status == .created else {
+        if status == .paused && (!ignorePaused || record.isolation == .microVM) {
+            throw RuntimeError("cannot exec in a paused container (use --ignore-paused to override)", exitStatus: 255)
+        }
+        guard status == .running || status == .created || status == .paused else {
             throw RuntimeError("cannot exec in a stopped container", exitStatus: 255)
         }
         let problems = process.problems(path: "process")

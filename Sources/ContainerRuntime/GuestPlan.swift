@@ -23,9 +23,9 @@ public struct GuestPlan: Sendable {
     /// The plan as the agent reads it.
     public var json: [UInt8] { spec.json.bytes() }
 
-    /// Rewrites a validated configuration. `bundle` is absolute.
+    /// Rewrites a validated configuration. `bundle` is absolute; `state` is for hooks in the guest.
     /// - Throws: with the path of a field that a machine cannot honour.
-    public init(_ spec: RuntimeSpec, bundle: String) throws(RuntimeError) {
+    public init(_ spec: RuntimeSpec, bundle: String, state: StateSpec? = nil) throws(RuntimeError) {
         let problems = Self.unsupportedFields(spec)
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))") }
         var guest = spec
@@ -41,8 +41,15 @@ public struct GuestPlan: Sendable {
             guest.mounts[index].options.removeAll { ["rslave", "slave", "rshared", "shared"].contains($0) }
         }
         guest.hooks = nil
+        if let hooks = spec.hooks?.startContainer, !hooks.isEmpty {
+            // Their paths are the container's.
+            var own = HooksSpec()
+            own.startContainer = hooks
+            guest.hooks = own
+        }
         guest.vm = nil
         guest.annotations = [:]
+        if guest.hooks != nil, let state { guest.annotations[WellKnown.stateAnnotation] = state.json.text() }
         if guest.linux == nil { guest.linux = LinuxSpec() }
         guest.linux?.cgroupsPath = "/container"
         // Without one the container's mounts would be the agent's; the host sees neither.
@@ -90,8 +97,6 @@ public struct GuestPlan: Sendable {
                 refuse(true, "mounts[\(index)].options", "`\(shared)`: a machine cannot share mounts with the host")
             }
         }
-        let hooks = spec.hooks ?? HooksSpec()
-        refuse(!hooks.startContainer.isEmpty, "hooks.startContainer", "hooks in the container are not supported yet")
         if let vm = spec.vm {
             refuse(vm.hypervisor != nil, "vm.hypervisor", "the machine monitor is Nacelle's own; leave this out")
             refuse(vm.image != nil, "vm.image", "is not supported: the container's root is root.path")

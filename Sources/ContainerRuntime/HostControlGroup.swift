@@ -82,6 +82,23 @@ extension HostControlGroup {
     }
 }
 
+extension HostControlGroup {
+    /// Removes a container's group, if it has one.
+    static func delete(_ record: ContainerRecord) throws(RuntimeError) {
+        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
+    }
+
+    static func isFrozen(_ record: ContainerRecord) -> Bool { (try? ControlGroup.existing(record.controlGroups))?.isFrozen ?? false }
+
+    /// Stops all that runs in the group, a machine with its vCPUs included, or lets it go on.
+    static func setFrozen(_ frozen: Bool, _ record: ContainerRecord) throws(RuntimeError) {
+        do throws(ControlGroupError) {
+            guard let group = try ControlGroup.existing(record.controlGroups) else { throw .notMounted }
+            try group.setFrozen(frozen)
+        } catch { throw RuntimeError("\(error)") }
+    }
+}
+
 /// What of linux.resources holds for a machine's process on the host.
 enum MachineResources {
     /// What nacelle-vmm needs beside the guest's memory, in MiB: itself, its queues' and files' buffers …

@@ -1,6 +1,5 @@
 internal import AgentProtocol
 internal import ContainerLaunch
-internal import ControlGroups
 internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
@@ -30,6 +29,13 @@ struct HostNamespaces: Sandbox {
         try state.save(record)
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: creation.components.initProgram)
         var current = record
+        launcher.hookState = { (pid, status) in
+            var known = current
+            known.pid = pid
+            return known.state(status)
+        }
+        // A hook may take its time; it has a timeout of its own.
+        if !creation.hooks.spec.createContainer.isEmpty { launcher.timeout = -1 }
         do throws(LaunchError) {
             let streams = try launchStreams(creation.streams, creation.preservedDescriptors)
             launcher.startPipes = try startPipes()
@@ -104,7 +110,11 @@ struct HostNamespaces: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
-        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
+        try HostControlGroup.delete(record)
+    }
+
+    func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses {
+        do throws(LaunchError) { return .host(try existing(record).processes()) } catch { throw RuntimeError(error.message) }
     }
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {

@@ -15,8 +15,10 @@ struct HostPlan {
         for index in plan.mounts.indices where plan.mounts[index].isBind {
             plan.mounts[index].source = Creation.absolute(plan.mounts[index].source ?? "", bundle)
         }
-        // Those that are left are run by the runtime.
-        plan.hooks = nil
+        // The others are the runtime's to run.
+        var hooks = HooksSpec()
+        (hooks.createContainer, hooks.startContainer) = (spec.hooks?.createContainer ?? [], spec.hooks?.startContainer ?? [])
+        plan.hooks = hooks
         plan.annotations = [:]
         self.spec = plan
     }

@@ -3,16 +3,6 @@ internal import CLinux
 internal import Glibc
 internal import LinuxSystem
 
-/// A file in memory, open at its start, for a program to read.
-enum MemoryFile {
-    static func make(_ name: String, _ bytes: [UInt8]) throws(SystemError) -> SharedDescriptor {
-        let file = try OwnedDescriptor(owning: Int32(unsafe checked(clinux_memfd_create(name, UInt32(MFD_CLOEXEC)), "memfd_create")))
-        try file.writeAll(bytes)
-        _ = lseek(file.rawValue, 0, SEEK_SET)
-        return SharedDescriptor(file)
-    }
-}
-
 /// The process of one machine: starting it, finding it again, ending it.
 struct MachineProcess {
     let state: StateDirectory
@@ -54,6 +44,8 @@ struct MachineProcess {
             // The descriptor names one process for good; only now is it known that it is the right one.
             guard record.isAlive else { return }
             try process.signal(SIGKILL)
+            // A frozen one does not end.
+            if HostControlGroup.isFrozen(record) { try? HostControlGroup.setFrozen(false, record) }
             if try !waitReadable(process.descriptor.rawValue, milliseconds: 10_000) {
                 throw SystemError(.timedOut, "the machine's process \(record.pid) does not end")
             }

@@ -18,7 +18,7 @@ struct MicroVM: Sandbox {
     }
 
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
-        let plan = try GuestPlan(creation.spec, bundle: creation.bundle)
+        let plan = try GuestPlan(creation.spec, bundle: creation.bundle, state: record.state(.creating))
         let settings = try MachineSettings(creation.spec, components: creation.components)
         let group = try HostControlGroup.makeForMachine(creation.spec, settings, &record, state, log)
         let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: creation.components)
@@ -119,7 +119,15 @@ struct MicroVM: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
-        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
+        try HostControlGroup.delete(record)
+    }
+
+    func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses {
+        switch try connect(record).call(.listProcesses, timeout: 10_000) {
+        case .processes(let entries): return .guest(entries)
+        case .failed(let failure): throw RuntimeError(failure.message)
+        default: throw RuntimeError("the machine's answer cannot be understood")
+        }
     }
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {

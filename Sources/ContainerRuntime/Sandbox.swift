@@ -1,3 +1,4 @@
+public import AgentProtocol
 internal import CLinux
 internal import Glibc
 internal import LinuxSystem
@@ -65,8 +66,19 @@ protocol Sandbox {
     /// Ends what runs and removes what was made outside of the state directory. Nothing there is no error.
     func destroy(_ record: ContainerRecord) throws(RuntimeError)
 
+    /// The processes in a container that runs.
+    func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses
+
     /// Runs a further process.
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess
+}
+
+/// The processes in a container, by which kernel's they are.
+public enum ContainerProcesses {
+    /// Pids of this host.
+    case host([Int32])
+    /// A machine's, with its own pids.
+    case guest([ProcessEntry])
 }
 
 /// A further process of a container, by what waits for it.

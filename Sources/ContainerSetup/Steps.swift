@@ -34,9 +34,13 @@ public enum Setup {
         SetupStep("read-only paths") { (process) throws(SetupError) in try PathProtection(process: process).makeReadOnly(process.linux.readonlyPaths) },
         SetupStep("masked paths") { (process) throws(SetupError) in try PathProtection(process: process).mask(process.linux.maskedPaths) },
         SetupStep("before pivot", waitBeforePivot),
+        SetupStep("createContainer hooks", Hooks.createContainer),
         SetupStep("enter root", RootSwitch.enter),
         SetupStep("finish root", RootSwitch.finish),
-    ] + identitySteps
+    ] + identitySteps + [
+        SetupStep("startContainer hooks", Hooks.startContainer),
+        SetupStep("seccomp", SystemCallFilter.loadLast),
+    ]
 
     /// A further process: the container is there already.
     static let processSteps: [SetupStep] = [
@@ -48,9 +52,9 @@ public enum Setup {
         SetupStep("open label", Labels.open),
         SetupStep("join namespaces", Namespaces.join),
         SetupStep("terminal") { (process) throws(SetupError) in try Terminal(process: process).openInContainer() },
-    ] + identitySteps
+    ] + identitySteps + [SetupStep("seccomp", SystemCallFilter.loadLast)]
 
-    /// From a prepared root to the program, alike for both roles.
+    /// From a prepared root to the word to start, alike for both roles.
     private static let identitySteps: [SetupStep] = [
         SetupStep("session", Terminal.startSession),
         SetupStep("streams' owner", Identity.giveStreams),
@@ -77,7 +81,6 @@ public enum Setup {
         // As the user, with the user's rights, so that what is found can be executed.
         SetupStep("find program", Executable.find),
         SetupStep("wait for start", waitForStart),
-        SetupStep("seccomp", SystemCallFilter.loadLast),
     ]
 
     /// Reads the plan from the handshake's socket, becomes what it says, and executes the program. Returns only to say why not.

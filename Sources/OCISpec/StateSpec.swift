@@ -19,4 +19,12 @@ public struct StateSpec: SpecObject {
         try mapper.required("bundle", &bundle)
         try mapper.map("annotations", &annotations)
     }
+
+    /// Reads the JSON of a state.
+    public static func parse(_ text: [UInt8]) throws(ConfigurationError) -> StateSpec {
+        let value: JSONValue
+        do throws(JSONError) { value = try JSONValue(parsing: text) } catch { throw .notJSON(error) }
+        var unknown: [String] = []
+        do throws(JSONShapeError) { return try StateSpec(JSONCursor(value), unknown: &unknown) } catch { throw .shape(error) }
+    }
 }

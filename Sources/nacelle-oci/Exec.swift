@@ -23,7 +23,7 @@ struct Exec: ParsableCommand {
     @Option(name: [.short, .long], help: "A capability to add; repeatable.") var cap: [String] = []
     @Option(help: "Pass so many further descriptors on, from 3: not possible into a machine.") var preserveFds = 0
     @Option(help: "Refused: control groups below the container's are not supported yet.") var cgroup: String?
-    @Flag(help: "Accepted as runc does; nothing is paused yet.") var ignorePaused = false
+    @Flag(help: "Also in a paused container; not in a paused machine.") var ignorePaused = false
     @Argument(help: "The container's name.") var id: String
     @Argument(parsing: .captureForPassthrough, help: "The program and its arguments.") var command: [String] = []
 
@@ -59,7 +59,7 @@ struct Exec: ParsableCommand {
     }
 
     private func connection(_ container: Container, _ process: ProcessSpec, _ streams: Container.Streams) throws(RuntimeError) -> ControlConnection {
-        guard case .inMachine(let connection) = try container.exec(process, streams: streams) else { throw RuntimeError("the container has another isolation") }
+        guard case .inMachine(let connection) = try container.exec(process, streams: streams, ignorePaused: ignorePaused) else { throw RuntimeError("the container has another isolation") }
         return connection
     }
 

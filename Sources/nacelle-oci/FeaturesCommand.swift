@@ -20,7 +20,7 @@ struct FeaturesCommand: ParsableCommand {
         var document = JSONObject()
         document["ociVersionMin"] = .string(RuntimeSpec.minimumVersion)
         document["ociVersionMax"] = .string(RuntimeSpec.version)
-        document["hooks"] = strings(["prestart", "createRuntime", "createContainer", "poststart", "poststop"])
+        document["hooks"] = strings(["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"])
         document["mountOptions"] = strings(MountOption.table.map(\.name).filter { $0 != "idmap" && $0 != "ridmap" }.sorted())
         document["linux"] = object([
             ("namespaces", strings(NamespaceSpec.Kind.allCases.map(\.rawValue).sorted())),
@@ -42,7 +42,7 @@ struct FeaturesCommand: ParsableCommand {
             ("mountExtensions", object([("idmap", object([("enabled", .bool(false))]))])),
             ("netDevices", object([("enabled", .bool(false))])),
         ])
-        document["annotations"] = object([("dev.nacelle.version", .string(Version.number)), ("dev.nacelle.isolation", .string("microvm"))])
+        document["annotations"] = object([("dev.nacelle.version", .string(Version.number)), ("dev.nacelle.isolation", .string("microvm,namespace"))])
         document["potentiallyUnsafeConfigAnnotations"] = strings(["dev.nacelle."])
         return document
     }

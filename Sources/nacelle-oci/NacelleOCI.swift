@@ -19,7 +19,7 @@ struct NacelleOCI: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Spec.self, FeaturesCommand.self, Doctor.self,
+            Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Pause.self, Resume.self, Ps.self, Spec.self, FeaturesCommand.self, Doctor.self,
         ])
 
     @Option(help: "Folder for the containers' state.") var root = "/run/nacelle"

@@ -72,7 +72,7 @@ extension LaunchTests { @Suite struct HostilityTests {
         ("rootfs", { $0.root?.path = "/no/such/rootfs" }),
         ("hook", { spec in
             var hooks = HooksSpec()
-            hooks.startContainer = [HookSpec()]
+            hooks.createContainer = [HookSpec()]
             spec.hooks = hooks
         }),
         ("listener", { $0.linux?.seccomp = SeccompSpec(); $0.linux?.seccomp?.listenerPath = "/run/x" }),

@@ -110,10 +110,6 @@ struct GuestPlanTests {
             $0.mounts = [MountSpec(destination: "/a", type: "bind", source: "/a", options: ["bind"])]
             $0.mounts[0].uidMappings = [IDMappingSpec()]
         },
-        Refusal("hooks.startContainer") {
-            $0.hooks = HooksSpec()
-            $0.hooks?.startContainer = [HookSpec()]
-        },
         Refusal("vm.image") {
             $0.vm = VMSpec()
             $0.vm?.image = .init()

@@ -156,6 +156,41 @@ struct LifecycleTests {
         other.expectNothingLeft()
     }
 
+    @Test("pause stops the processes until resume; SIGKILL and delete --force end them all the same")
+    func pause() throws {
+        let bundle = try HostBundle("trap 'exit 9' TERM; : > /ready; while :; do sleep 0.05; done")
+        let container = try bundle.container()
+        var pid = try bundle.create()
+        try container.start()
+        eventually("the container's trap") { FileManager.default.fileExists(atPath: bundle.fixture.bundle + "/rootfs/ready") }
+        #expect(message { () throws(RuntimeError) in try container.resume() } == "container not paused")
+        try container.pause()
+        #expect(try container.currentState().status == .paused)
+        #expect(message { () throws(RuntimeError) in try container.pause() } == "container not running")
+        #expect(message { () throws(RuntimeError) in try container.delete(force: false) } == "cannot delete container c that is not stopped: paused")
+        #expect(message { () throws(RuntimeError) in try container.exec(.shell("true"), streams: .inherited) }?.hasPrefix("cannot exec in a paused container") == true)
+        guard case .host(let pids) = try container.processes() else { throw RuntimeError("no pids of the host") }
+        #expect(pids.contains(pid))
+        try container.kill(SIGTERM, all: false)
+        usleep(200_000)
+        #expect(try container.currentState().status == .paused)
+        try container.resume()
+        #expect(try waitForProcess(pid)?.status == .exited(9))
+        #expect(message { () throws(RuntimeError) in try container.processes() } == "container not running")
+        try container.delete(force: false)
+        bundle.expectNothingLeft()
+
+        for isKilled in [true, false] {
+            pid = try bundle.create()
+            try container.start()
+            try container.pause()
+            if isKilled { try container.kill(SIGKILL, all: false) }
+            try container.delete(force: !isKilled)
+            #expect(try waitForProcess(pid)?.status == .signaled(SIGKILL))
+            bundle.expectNothingLeft()
+        }
+    }
+
     @Test("of many creates, starts and deletes at once one wins")
     func races() throws {
         let bundle = try HostBundle(Self.obedient)

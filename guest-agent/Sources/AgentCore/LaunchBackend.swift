@@ -25,7 +25,17 @@ public final class LaunchBackend: ContainerBackend {
         // A guest has one container, whatever place the host's groups have for it.
         if spec.linux == nil { spec.linux = LinuxSpec() }
         spec.linux?.cgroupsPath = LaunchBackend.controlGroup
-        launcher = ContainerLauncher(plan: spec, identifier: "container", initProgram: initProgram)
+        let launcher = ContainerLauncher(plan: spec, identifier: "container", initProgram: initProgram)
+        if let text = spec.annotations[WellKnown.stateAnnotation] {
+            let known: StateSpec
+            do throws(ConfigurationError) { known = try StateSpec.parse(Array(text.utf8)) } catch { throw Failure(.other, "\(error)") }
+            launcher.hookState = { (pid, status) in
+                var state = known
+                (state.pid, state.status) = (Int(pid), status)
+                return state
+            }
+        }
+        self.launcher = launcher
         return ProcessTraits(process, linux: spec.linux, isFirst: true)
     }
 

@@ -1,6 +1,5 @@
 internal import CLinux
 internal import Glibc
-public import LinuxSystem
 
 /// Starts programs with exactly the descriptors that they shall have.
 public enum ProgramStart {
