@@ -95,17 +95,7 @@ final class Handshake {
 
 extension LaunchError {
     /// What nacelle-init says.
-    init(_ failure: Failure) {
-        let code: Code = switch failure.code {
-        case .other: .other
-        case .executableNotFound: .executableNotFound
-        case .permissionDenied: .permissionDenied
-        case .invalidState: .invalidState
-        case .noSuchProcess: .noSuchProcess
-        case .unsupported: .unsupported
-        }
-        self.init(code, failure.message)
-    }
+    init(_ failure: Failure) { self.init(failure.code, failure.message) }
 }
 
 extension ProcessDescriptor {

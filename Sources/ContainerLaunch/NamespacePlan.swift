@@ -1,3 +1,4 @@
+internal import AgentProtocol
 internal import Glibc
 internal import LinuxSystem
 internal import OCISpec

@@ -1,3 +1,4 @@
+internal import AgentProtocol
 internal import ContainerLaunch
 internal import ControlGroups
 internal import Glibc

@@ -74,6 +74,28 @@ public struct DeviceRule: Hashable, Sendable {
         [DeviceRule(allow: false, kind: .all, major: nil, minor: nil, access: .all)] + rules.map(DeviceRule.init) + defaults
     }
 
+    /// Refuses what version 1 would not enforce: it takes back only what was given with the same numbers, and is silent about the rest.
+    static func checkVersion1(_ rules: [DeviceRule]) throws(ControlGroupError) {
+        var allowsByDefault = false
+        var exceptions: [DeviceRule] = []
+        for rule in rules {
+            if rule.version1Lines == ["a"] {
+                allowsByDefault = rule.allow
+                exceptions = []
+            } else if rule.allow != allowsByDefault {
+                exceptions.append(rule)
+            } else if exceptions.contains(where: { $0.overlaps(rule) && ($0.major, $0.minor) != (rule.major, rule.minor) }) {
+                throw .unsupported(field: "devices", reason: "cgroup v1 cannot \(rule.allow ? "allow" : "deny") \(rule.version1Lines.joined(separator: " and ")) after a rule for other numbers")
+            }
+        }
+    }
+
+    /// Whether both speak of one access to one device.
+    private func overlaps(_ other: DeviceRule) -> Bool {
+        (kind == .all || other.kind == .all || kind == other.kind) && (major ?? other.major) == (other.major ?? major)
+            && (minor ?? other.minor) == (other.minor ?? minor) && !access.isDisjoint(with: other.access)
+    }
+
     /// As devices.allow and devices.deny of version 1 take it, which read "a" as everything, whatever numbers and accesses follow.
     var version1Lines: [String] {
         if access.isEmpty { return [] }

@@ -4,6 +4,7 @@ public import OCISpec
 public func version1Writes(_ resources: ResourcesSpec) throws(ControlGroupError) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
     if !resources.unified.isEmpty { throw .unsupported(field: "unified", reason: "this machine limits by cgroup v1") }
+    try DeviceRule.checkVersion1(resources.devices.map(DeviceRule.init))
     for rule in DeviceRule.effective(resources.devices) {
         writes += rule.version1Lines.map { ResourceWrite("devices", rule.allow ? "devices.allow" : "devices.deny", $0) }
     }

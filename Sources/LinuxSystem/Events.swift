@@ -92,10 +92,14 @@ public final class EventLoop: @unchecked Sendable {
         let result = unsafe clinux_epoll_wait(epoll.rawValue, &readyTokens, &readyEvents, 64, timeout)
         if result == -Int(EINTR) { return 0 }
         let count = try checked(result, "epoll_wait")
+        var ran = 0
         for index in 0..<count {
-            handlers[readyTokens[index]]?(Readiness(rawValue: readyEvents[index]))
+            // Without one: an earlier handler has removed it.
+            guard let handler = handlers[readyTokens[index]] else { continue }
+            handler(Readiness(rawValue: readyEvents[index]))
+            ran += 1
         }
-        return count
+        return ran
     }
 
     /// Runs until `stop()`.

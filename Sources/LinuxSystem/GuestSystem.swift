@@ -18,23 +18,7 @@ public enum GuestSystem {
     /// Mounts a file system by mount(2).
     public static func mount(_ type: String, source: String? = nil, at target: String, _ flags: MountFlags = [], options: String = "") throws(SystemError) {
         try checked(
-            unsafe clinux_guest_mount(source ?? type, target, type, flags.rawValue, options), "mount", path: target)
-    }
-
-    /// Makes a directory; one that exists already is fine.
-    public static func makeDirectory(_ path: String, mode: UInt32 = 0o755) throws(SystemError) {
-        let result = unsafe clinux_mkdirat(AT_FDCWD, path, mode)
-        if result == -Int(EEXIST) { return }
-        try checked(result, "mkdir", path: path)
-    }
-
-    /// Sets IFF_UP on a network interface.
-    public static func bringUp(interface name: String) throws(SystemError) {
-        try checked(unsafe clinux_guest_interface_up(name), "SIOCSIFFLAGS", path: name)
-    }
-
-    public static func setHostName(_ name: String) throws(SystemError) {
-        try checked(unsafe clinux_guest_sethostname(name, name.utf8.count), "sethostname", path: name)
+            unsafe clinux_mount(source ?? type, target, type, flags.rawValue, options), "mount", path: target)
     }
 
     /// The kernel's release, as `uname -r` prints it.
@@ -63,11 +47,6 @@ public enum GuestSystem {
     public static func endMachine() throws(SystemError) {
         _ = clinux_guest_sync()
         try checked(clinux_guest_reboot(Int32(bitPattern: UInt32(RB_AUTOBOOT))), "reboot")
-    }
-
-    /// Sends a signal to one process (kill(2)).
-    public static func signal(_ pid: Int32, _ number: Int32) throws(SystemError) {
-        try checked(clinux_kill(pid, number), "kill", path: "\(pid)")
     }
 
     /// From now on a write to a closed pipe fails with EPIPE. Programs that are executed inherit it unless it is set back.

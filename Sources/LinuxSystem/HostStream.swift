@@ -38,7 +38,7 @@ internal import Glibc
 
     /// Takes the descriptor over. A pipe or terminal is opened a second time through `processDescriptors`, the directory
     /// /proc/self/fd, to get an open file of our own that may be non-blocking.
-    /// - Throws: `ENXIO` when a pipe that is to be written has no reader any more.
+    /// - Throws: `ENXIO` when a named pipe that is to be written has no reader any more.
     public init(_ given: consuming OwnedDescriptor, access: Access, processDescriptors: borrowing OwnedDescriptor) throws(SystemError) {
         let raw = given.rawValue
         let type = mode_t(try checked(clinux_file_type(raw), "fstat"))

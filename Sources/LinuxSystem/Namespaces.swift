@@ -82,7 +82,7 @@ public func waitReadable(_ descriptor: Int32, milliseconds: Int32) throws(System
         let left = (deadline &- monotonicNanoseconds()) / 1_000_000
         if left < 0 { return false }
         var returned: Int16 = 0
-        let result = unsafe clinux_poll(descriptor, Int16(POLLIN), Int32(left) + 1, &returned)
+        let result = unsafe clinux_poll(descriptor, Int16(POLLIN), Int32(clamping: left + 1), &returned)
         if result == -Int(EINTR) { continue }
         return try checked(result, "poll") > 0
     }

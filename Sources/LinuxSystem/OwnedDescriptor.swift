@@ -79,24 +79,14 @@ extension OwnedDescriptor {
     /// Reads at most `buffer.count` bytes into the start of `buffer`; 0 is the end of the file.
     public func read(into buffer: inout [UInt8]) throws(SystemError) -> Int {
         let raw = rawValue
-        let result = unsafe buffer.withUnsafeMutableBytes { bytes in
-            var result = unsafe clinux_read(raw, bytes.baseAddress, bytes.count)
-            while result == -Int(EINTR) { result = unsafe clinux_read(raw, bytes.baseAddress, bytes.count) }
-            return result
-        }
-        return try checked(result, "read")
+        return try retried("read") { unsafe buffer.withUnsafeMutableBytes { unsafe clinux_read(raw, $0.baseAddress, $0.count) } }
     }
 
     /// Writes some of the bytes and returns how many.
     public func write(_ bytes: some Sequence<UInt8>) throws(SystemError) -> Int {
         let buffer = ContiguousArray(bytes)
         let raw = rawValue
-        let result = unsafe buffer.withUnsafeBytes { bytes in
-            var result = unsafe clinux_write(raw, bytes.baseAddress, bytes.count)
-            while result == -Int(EINTR) { result = unsafe clinux_write(raw, bytes.baseAddress, bytes.count) }
-            return result
-        }
-        return try checked(result, "write")
+        return try retried("write") { unsafe buffer.withUnsafeBytes { unsafe clinux_write(raw, $0.baseAddress, $0.count) } }
     }
 
     /// Writes all the bytes, blocking as needed.

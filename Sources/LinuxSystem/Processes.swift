@@ -53,7 +53,8 @@ public func exitProcess(as status: ExitStatus) -> Never {
         _ = clinux_setrlimit(Int32(RLIMIT_CORE.rawValue), 0, 0)
         _ = clinux_default_signal(signal)
         _ = clinux_unblock_all_signals()
-        _ = clinux_kill(getpid(), signal)
+        // To this thread: one that another thread gets may come after this one's exit.
+        _ = raise(signal)
         // A signal that cannot kill (it was ignored by default) still must end the process.
         exit(128 + signal)
     }

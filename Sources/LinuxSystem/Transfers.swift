@@ -52,12 +52,12 @@ extension SharedDescriptor {
 
     /// Sets the size of the terminal that this is an end of (TIOCSWINSZ); its foreground processes get SIGWINCH.
     public func setWindowSize(columns: UInt16, rows: UInt16) throws(SystemError) {
-        try checked(clinux_guest_set_window_size(rawValue, columns, rows), "TIOCSWINSZ")
+        try TerminalDevice.setSize(rawValue, columns: columns, rows: rows)
     }
 
     /// Gives the open file to a user and group (fchown(2)).
     public func setOwner(user: UInt32, group: UInt32) throws(SystemError) {
-        try checked(clinux_guest_fchown(rawValue, user, group), "fchown")
+        try checked(clinux_fchown(rawValue, user, group), "fchown")
     }
 
     /// Sets or clears O_NONBLOCK, on the open file.

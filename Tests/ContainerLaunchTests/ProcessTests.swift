@@ -1,3 +1,4 @@
+import AgentProtocol
 import ContainerLaunch
 import Glibc
 import LinuxSystem

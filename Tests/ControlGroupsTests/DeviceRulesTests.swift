@@ -59,6 +59,30 @@ import Testing
         ])
     }
 
+    /// Version 1 takes back only what was given with the same numbers.
+    @Test(arguments: [
+        ("[]", nil), (#"[{"allow":false},{"allow":true,"type":"c","major":1,"minor":3}]"#, nil),
+        (#"[{"allow":true,"type":"c","major":1,"access":"rw"},{"allow":false,"type":"c","major":1,"access":"w"}]"#, nil),
+        (#"[{"allow":true,"type":"c","major":1},{"allow":false,"type":"b","major":1,"minor":3},{"allow":false,"type":"c","major":2,"minor":3}]"#, nil),
+        (#"[{"allow":true,"type":"c","major":1,"access":"r"},{"allow":false,"type":"c","major":1,"minor":3,"access":"w"}]"#, nil),
+        (#"[{"allow":true,"type":"c","major":1},{"allow":false},{"allow":false,"type":"c","major":1,"minor":3}]"#, nil),
+        (#"[{"allow":true},{"allow":false,"type":"c","major":1,"minor":11,"access":"w"}]"#, nil),
+        (#"[{"allow":true,"type":"c","major":1},{"allow":false,"type":"c","major":1,"minor":3,"access":"w"}]"#, "deny c 1:3 w"),
+        (#"[{"allow":true,"type":"c","major":1,"minor":3},{"allow":false,"type":"c","access":"w"}]"#, "deny c *:* w"),
+        (#"[{"allow":true,"type":"c","major":1,"minor":3},{"allow":false,"major":1}]"#, "deny b 1:* rwm and c 1:* rwm"),
+        (#"[{"allow":true},{"allow":false,"type":"c","major":1},{"allow":true,"type":"c","major":1,"minor":3}]"#, "allow c 1:3 rwm"),
+    ] as [(String, String?)])
+    func whatVersion1WouldNotEnforceIsRefused(json: String, refused: String?) throws {
+        let resources = try ResourceWritesTests.resources("{\"devices\":\(json)}")
+        if let refused {
+            #expect(throws: ControlGroupError.unsupported(field: "devices", reason: "cgroup v1 cannot \(refused) after a rule for other numbers")) { try version1Writes(resources) }
+        } else {
+            _ = try version1Writes(resources)
+        }
+        // Version 2 can do all of it.
+        _ = try version2Writes(resources)
+    }
+
     // MARK: Version 2
 
     /// Executes a device filter as the kernel would; nil when it leaves what was loaded or is not what a verifier accepts.

@@ -3,8 +3,8 @@
 #include "clinux_files.h"
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/if.h>
 #include <linux/ioprio.h>
+#include <net/if.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/personality.h>

@@ -125,7 +125,7 @@ public final class Agent {
             } catch {
                 // The process exists; without its terminal it would be unreachable.
                 streams.cancel()
-                try? GuestSystem.signal(launched.pid, SIGKILL)
+                try? sendSignal(SIGKILL, to: launched.pid)
                 throw Failure(.other, "terminal: \(error)")
             }
         }
@@ -139,7 +139,7 @@ public final class Agent {
         guard let process = processes[identifier], !process.hasEnded else { throw Failure(.noSuchProcess, "process not running") }
         do throws(SystemError) {
             // The process was not reaped yet, so the pid is still its own.
-            try GuestSystem.signal(process.pid, number)
+            try sendSignal(number, to: process.pid)
         } catch {
             throw Failure(error.errno == .noSuchProcess ? .noSuchProcess : .other, "\(error)")
         }

@@ -21,18 +21,18 @@ public enum GuestSetup {
         try GuestSystem.mount("tmpfs", at: "/tmp", [.noSetUserID, .noDevices], options: "mode=1777")
         try mountBelowDevices()
         try enableControllers()
-        try GuestSystem.bringUp(interface: "lo")
+        try OwnProcess.bringUp(interface: "lo")
         try setLimits()
         // What a container without a UTS namespace of its own sees.
-        try GuestSystem.setHostName("nacelle")
+        try OwnProcess.setHostName("nacelle")
     }
 
     private static func mountBelowDevices() throws(SystemError) {
-        try GuestSystem.makeDirectory("/dev/pts")
+        try makeDirectory("/dev/pts")
         try GuestSystem.mount("devpts", at: "/dev/pts", [.noSetUserID, .noExecute], options: "mode=0620,ptmxmode=0666,gid=5")
-        try GuestSystem.makeDirectory("/dev/shm", mode: 0o1777)
+        try makeDirectory("/dev/shm", mode: 0o1777)
         try GuestSystem.mount("tmpfs", source: "shm", at: "/dev/shm", [.noSetUserID, .noDevices, .noExecute], options: "mode=1777")
-        try GuestSystem.makeDirectory("/dev/mqueue")
+        try makeDirectory("/dev/mqueue")
         try GuestSystem.mount("mqueue", at: "/dev/mqueue", [.noSetUserID, .noDevices, .noExecute])
     }
 
@@ -55,8 +55,8 @@ public enum GuestSetup {
 
     /// Mounts the file system that holds the container's root and volumes.
     public static func mountShare() throws(SystemError) {
-        try GuestSystem.makeDirectory("/run/nacelle", mode: 0o700)
-        try GuestSystem.makeDirectory(WellKnown.shareMountPoint, mode: 0o700)
+        try makeDirectory("/run/nacelle", mode: 0o700)
+        try makeDirectory(WellKnown.shareMountPoint, mode: 0o700)
         try GuestSystem.mount("virtiofs", source: WellKnown.shareTag, at: WellKnown.shareMountPoint, [])
     }
 }

@@ -84,16 +84,5 @@ public final class LaunchBackend: ContainerBackend {
 
 extension Failure {
     /// The same reason in the protocol's words.
-    init(_ error: LaunchError) {
-        let code: Code =
-            switch error.code {
-            case .other: .other
-            case .executableNotFound: .executableNotFound
-            case .permissionDenied: .permissionDenied
-            case .invalidState: .invalidState
-            case .noSuchProcess: .noSuchProcess
-            case .unsupported: .unsupported
-            }
-        self.init(code, error.message)
-    }
+    init(_ error: LaunchError) { self.init(error.code, error.message) }
 }
