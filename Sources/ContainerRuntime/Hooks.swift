@@ -16,16 +16,32 @@ struct Hooks {
 
     private func run(_ hooks: [HookSpec], _ index: Int, _ list: String, state: StateSpec) throws(RuntimeError) {
         let hook = hooks[index]
+        var said = ""
         do throws(SystemError) {
-            switch try run(hook, state: state.json.bytes()) {
-            case .exited(0): return
+            // A file and not a pipe: it takes what is written whether or not somebody reads.
+            let output = try MemoryFile.make("hook-output", [])
+            defer { said = Self.end(of: output) }
+            switch try run(hook, state: state.json.bytes(), output: output) {
+            case .exited(0): break
             case .exited(let code): throw SystemError(Errno(rawValue: 0), "exit status \(code)")
             case .signaled(let signal): throw SystemError(Errno(rawValue: 0), "was killed by signal \(signal)")
             }
         } catch {
             let why = error.errno.rawValue == 0 ? error.operation : "\(error)"
-            throw RuntimeError("error running \(list) hook #\(index): \(hook.path): \(why)")
+            throw RuntimeError("error running \(list) hook #\(index): \(hook.path): \(why)" + (said.isEmpty ? "" : ": \(said)"))
         }
+        if !said.isEmpty { log.debug("\(list) hook #\(index): \(hook.path): \(said)") }
+    }
+
+    /// The last of what a hook wrote, which is where programs say why they fail.
+    private static func end(of output: SharedDescriptor) -> String {
+        let limit: Int64 = 1000
+        let bytes = try? output.with { (file: borrowing OwnedDescriptor) throws(SystemError) -> [UInt8] in
+            let length = try file.seek(to: 0, whence: SEEK_END)
+            _ = try file.seek(to: max(0, length - limit), whence: SEEK_SET)
+            return try file.readAll(limit: Int(limit))
+        }
+        return String(decoding: bytes ?? [], as: UTF8.self).split(whereSeparator: \.isNewline).joined(separator: "\n")
     }
 
     /// Runs the `poststop` hooks. Failures are only logged: nothing is left that could be undone (runtime.md, "Lifecycle", 13).
@@ -35,11 +51,12 @@ struct Hooks {
         }
     }
 
-    private func run(_ hook: HookSpec, state: [UInt8]) throws(SystemError) -> ExitStatus {
+    private func run(_ hook: HookSpec, state: [UInt8], output: SharedDescriptor) throws(SystemError) -> ExitStatus {
         let input = try MemoryFile.make("hook-state", state)
-        let output = SharedDescriptor(try OwnedDescriptor(duplicating: 2))
-        let arguments = hook.args.isEmpty ? [] : Array(hook.args.dropFirst())
-        let pid = try ProgramStart.start(hook.path, arguments: arguments, environment: hook.env, descriptors: [input, output, output], newSession: false)
+        // `args` has execv's meaning: its first is the name, by which some programs choose what to do. Docker's daemon does, as its own hook.
+        let pid = try ProgramStart.start(
+            hook.path, name: hook.args.first, arguments: Array(hook.args.dropFirst()), environment: hook.env, descriptors: [input, output, output],
+            newSession: false)
         guard let timeout = hook.timeout else { return try waitForProcess(pid)?.status ?? .exited(0) }
         let process = try ProcessDescriptor(pid)
         let longest = Int(Int32.max) - 1
