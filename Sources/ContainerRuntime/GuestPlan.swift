@@ -75,6 +75,9 @@ public struct GuestPlan: Sendable {
             refuse(!path.isEmpty && namespace.type != .network, "linux.namespaces[\(index)].path", "a machine cannot join a \(namespace.type.rawValue) namespace of the host")
             refuse(!path.isEmpty && namespace.type == .network, "linux.namespaces[\(index)].path", "joining a network namespace is not supported yet: leave the path out for a network of its own")
         }
+        refuse(
+            linux.namespace(.network) == nil, "linux.namespaces",
+            "no network namespace is listed, which asks for the host's network, and a machine cannot have that: list one without a path (engines: --network none)")
         refuse(!linux.netDevices.isEmpty, "linux.netDevices", "moving network devices into a machine is not supported yet")
         refuse(linux.memoryPolicy != nil, "linux.memoryPolicy", "is not supported yet")
         refuse(linux.intelRdt != nil, "linux.intelRdt", "is not supported yet")

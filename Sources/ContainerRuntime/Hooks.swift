@@ -14,8 +14,9 @@ struct Hooks {
 
     private func run(_ hooks: [HookSpec], _ index: Int, _ list: String, state: StateSpec) throws(RuntimeError) {
         let hook = hooks[index]
-        let why = HookProgram.run(hook.path, arguments: Array(hook.args.dropFirst()), environment: hook.env, input: state.json.bytes(), timeout: hook.timeout)
-        if let why { throw RuntimeError("error running \(list) hook #\(index): \(hook.path): \(why)") }
+        let program = HookProgram(running: hook.path, arguments: hook.args, environment: hook.env, input: state.json.bytes(), timeout: hook.timeout)
+        if let why = program.failure { throw RuntimeError("error running \(list) hook #\(index): \(hook.path): \(why)") }
+        if !program.output.isEmpty { log.debug("\(list) hook #\(index): \(hook.path): \(program.output)") }
     }
 
     /// Runs the `poststop` hooks. Failures are only logged: nothing is left that could be undone (runtime.md, "Lifecycle", 13).

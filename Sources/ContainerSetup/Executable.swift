@@ -43,7 +43,8 @@ enum Executable {
         case .noSuchFile, .notDirectory:
             SetupError(.executableNotFound, "exec: \"\(name)\": " + (stat.map { "stat \($0): \(problem)" } ?? "\(problem)"))
         case .permissionDenied: SetupError(.permissionDenied, "exec: \"\(name)\": permission denied")
-        case .isDirectory: SetupError(.permissionDenied, "exec: \"\(name)\": is a directory")
+        // Newer runcs say the first, older ones the second, which is what podman and Docker look for to end with 126.
+        case .isDirectory: SetupError(.permissionDenied, "exec: \"\(name)\": is a directory: permission denied")
         default: SetupError("exec: \"\(name)\": \(problem)")
         }
     }

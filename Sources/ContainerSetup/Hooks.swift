@@ -16,8 +16,8 @@ enum Hooks {
 
     private static func run(_ hooks: [HookSpec], _ list: String, state: [UInt8]) throws(SetupError) {
         for (index, hook) in hooks.enumerated() {
-            let why = HookProgram.run(hook.path, arguments: Array(hook.args.dropFirst()), environment: hook.env, input: state, timeout: hook.timeout)
-            if let why { throw SetupError("error running \(list) hook #\(index): \(hook.path): \(why)") }
+            let program = HookProgram(running: hook.path, arguments: hook.args, environment: hook.env, input: state, timeout: hook.timeout)
+            if let why = program.failure { throw SetupError("error running \(list) hook #\(index): \(hook.path): \(why)") }
         }
     }
 }

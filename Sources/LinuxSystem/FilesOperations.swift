@@ -87,6 +87,8 @@ public struct FileSystemStatistics: Equatable, Sendable {
 
     /// Of procfs, PROC_SUPER_MAGIC.
     public static let procType: UInt64 = 0x9FA0
+    /// Of overlayfs, OVERLAYFS_SUPER_MAGIC.
+    public static let overlayType: UInt64 = 0x794C_7630
 }
 
 /// One component of a path, in any bytes: it names an entry of one directory and can lead nowhere else.

@@ -4,12 +4,14 @@ internal import Glibc
 /// Starts programs with exactly the descriptors that they shall have.
 public enum ProgramStart {
     /// - Parameters:
+    ///   - name: what the program finds as its own, argv[0]; its path if nothing else is said.
     ///   - descriptors: become 0, 1, 2 …; nil is /dev/null. Owners, not numbers: in an optimised build an array of them may be
     ///     released as soon as its numbers were taken.
     ///   - newSession: the program leads a session of its own.
     ///   - blockedSignals: blocked from its first instruction on; all others are not, whatever this process blocks.
     public static func start(
-        _ program: String, arguments: [String] = [], environment: [String] = [], descriptors: [SharedDescriptor?], newSession: Bool = true, blockedSignals: [Int32] = []
+        _ program: String, name: String? = nil, arguments: [String] = [], environment: [String] = [], descriptors: [SharedDescriptor?],
+        newSession: Bool = true, blockedSignals: [Int32] = []
     ) throws(SystemError) -> Int32 {
         // Copies above all targets, so that no target overwrites a source.
         let firstCopy = max(10, descriptors.count)
@@ -48,7 +50,7 @@ public enum ProgramStart {
         let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (newSession ? 0x80 : 0)  // POSIX_SPAWN_SETSID
         unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
 
-        var argv: [UnsafeMutablePointer<CChar>?] = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
+        var argv: [UnsafeMutablePointer<CChar>?] = unsafe ([name ?? program] + arguments).map { unsafe strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = unsafe environment.map { unsafe strdup($0) } + [nil]
         defer { for unsafe pointer in unsafe argv + envp { unsafe free(pointer) } }
         var pid: Int32 = 0

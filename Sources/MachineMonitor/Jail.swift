@@ -19,9 +19,10 @@ public enum Jail {
         return clone
     }
 
-    /// Leaves the host's mount, IPC and UTS namespaces for empty ones. Needs CAP_SYS_ADMIN; false without.
+    /// Leaves the host's mount, IPC, UTS and network namespaces for empty ones. An engine that gives its container a network does so in
+    /// that of this process, which must therefore never be the host's. Needs CAP_SYS_ADMIN; false without.
     public static func leaveFileSystem() throws(SystemError) -> Bool {
-        let result = clinux_unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
+        let result = clinux_unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
         if result == -Int(EPERM) { return false }
         try checked(result, "unshare")
         // Nothing that happens here may reach the host, and the other way round.

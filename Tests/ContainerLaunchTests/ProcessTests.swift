@@ -12,7 +12,7 @@ extension LaunchTests { @Suite struct ProcessTests {
         ("nope", LaunchError(.executableNotFound, "exec: \"nope\": executable file not found in $PATH")),
         ("/nope", LaunchError(.executableNotFound, "exec: \"/nope\": stat /nope: no such file or directory")),
         ("/etc/passwd", LaunchError(.permissionDenied, "exec: \"/etc/passwd\": permission denied")),
-        ("/etc", LaunchError(.permissionDenied, "exec: \"/etc\": is a directory")),
+        ("/etc", LaunchError(.permissionDenied, "exec: \"/etc\": is a directory: permission denied")),
         ("", LaunchError(.executableNotFound, "exec: \"\": executable file not found in $PATH")),
     ])
     func reportsWhatCannotBeExecuted(name: String, error: LaunchError) throws {

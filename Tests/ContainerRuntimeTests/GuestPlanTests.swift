@@ -64,8 +64,8 @@ struct GuestPlanTests {
 
     @Test("a container always gets a mount namespace")
     func mountNamespace() throws {
-        #expect(try GuestPlan(spec { $0.linux = nil }, bundle: "/b").spec.linux?.namespaces == [NamespaceSpec(.mount)])
-        #expect(try GuestPlan(spec { $0.linux?.namespaces = [NamespaceSpec(.pid)] }, bundle: "/b").spec.linux?.namespaces == [NamespaceSpec(.pid), NamespaceSpec(.mount)])
+        let listed = [NamespaceSpec(.pid), NamespaceSpec(.network)]
+        #expect(try GuestPlan(spec { $0.linux?.namespaces = listed }, bundle: "/b").spec.linux?.namespaces == listed + [NamespaceSpec(.mount)])
     }
 
     @Test("the plan is read back as it was written")
@@ -84,7 +84,9 @@ struct GuestPlanTests {
     }
 
     static let refusals: [Refusal] = [
-        Refusal("linux.namespaces[0].path") { $0.linux?.namespaces = [NamespaceSpec(.pid, path: "/proc/1/ns/pid")] },
+        Refusal("linux.namespaces[0].path") { $0.linux?.namespaces = [NamespaceSpec(.pid, path: "/proc/1/ns/pid"), NamespaceSpec(.network)] },
+        Refusal("linux.namespaces") { $0.linux?.namespaces = [NamespaceSpec(.pid), NamespaceSpec(.mount)] },
+        Refusal("linux.namespaces") { $0.linux = nil },
         Refusal("linux.namespaces[1].path") { $0.linux?.namespaces = [NamespaceSpec(.pid), NamespaceSpec(.network, path: "/run/netns/x")] },
         Refusal("linux.netDevices") { $0.linux?.netDevices = ["eth0": NetDeviceSpec()] },
         Refusal("linux.memoryPolicy") { $0.linux?.memoryPolicy = MemoryPolicySpec() },
@@ -138,7 +140,7 @@ struct GuestPlanTests {
     @Test("empty values ask for nothing")
     func empty() {
         let changed = spec {
-            $0.linux?.namespaces = [NamespaceSpec(.pid, path: ""), NamespaceSpec(.mount)]
+            $0.linux?.namespaces = [NamespaceSpec(.pid, path: ""), NamespaceSpec(.network, path: ""), NamespaceSpec(.mount)]
             $0.linux?.mountLabel = ""
             $0.linux?.resources = ResourcesSpec()
             $0.linux?.resources?.network = .init()

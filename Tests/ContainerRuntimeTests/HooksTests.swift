@@ -57,8 +57,20 @@ struct HooksTests {
         try fixture.container().delete(force: true)
     }
 
+    @Test("the first argument is the name that the program finds as its own")
+    func name() throws {
+        let fixture = try fixture { hooks, folder in
+            var hook = HookSpec()
+            (hook.path, hook.args) = ("/bin/sh", ["another-name", "-c", "echo $0 > \(folder)/name"])
+            hooks.prestart = [hook]
+        }
+        try fixture.create()
+        #expect(fixture.text(of: "name") == "another-name\n")
+        try fixture.container().delete(force: true)
+    }
+
     @Test("one that fails before the start undoes the create, and poststop still runs", arguments: [
-        ("exit 3", nil, "exit status 3"), ("kill -9 $$", nil, "was killed by signal 9"), ("sleep 100", 1, "hook ran longer than 1 s"),
+        ("exit 3", nil, ": exit status 3"), ("echo one; echo two >&2; exit 3", nil, ": exit status 3: one\ntwo"), ("kill -9 $$", nil, "was killed by signal 9"), ("sleep 100", 1, "hook ran longer than 1 s"),
     ] as [(String, Int?, String)])
     func failing(_ script: String, _ timeout: Int?, _ why: String) throws {
         let fixture = try fixture { hooks, folder in

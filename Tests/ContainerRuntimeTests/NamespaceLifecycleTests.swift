@@ -69,7 +69,7 @@ struct LifecycleTests {
             expected = "unable to start container process: exec: \"nope\": executable file not found in $PATH"
         case "directory":
             fixture.spec.process?.args = ["/tmp"]
-            expected = "exec: \"/tmp\": is a directory"
+            expected = "exec: \"/tmp\": is a directory: permission denied"
         case "mount":
             fixture.spec.mounts.append(MountSpec(destination: "/m", type: "bind", source: "/nonexistent/source", options: ["bind"]))
             expected = "/nonexistent/source"

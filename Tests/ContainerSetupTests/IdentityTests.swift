@@ -62,7 +62,7 @@ import Testing
         ("missing", "executable file not found in $PATH", .executableNotFound), ("folder", "executable file not found in $PATH", .executableNotFound),
         ("only-text", "permission denied", .permissionDenied), ("", "executable file not found in $PATH", .executableNotFound),
         ("/bin/missing", "no such file or directory", .executableNotFound), ("/bin/tool/x", "not a directory", .executableNotFound),
-        ("/bin/folder", "is a directory", .permissionDenied), ("/bin/text", "permission denied", .permissionDenied),
+        ("/bin/folder", "is a directory: permission denied", .permissionDenied), ("/bin/text", "permission denied", .permissionDenied),
     ] as [(String, String, Failure.Code)])
     func programsThatCannotBeExecuted(name: String, words: String, code: Failure.Code) throws {
         let (image, path) = try Self.programs()

@@ -40,17 +40,22 @@ extension FileServer {
     /// The entry of an object that was just opened beneath `parent`, counted as told.
     func remember(_ object: HeldFile, beneath parent: Inode, _ name: EntryName?) throws(SystemError) -> FuseEntry {
         let attributes = try object.descriptor.attributes()
-        if attributes.mount != parent.key.mount, try object.descriptor.fileSystemStatistics().type == FileSystemStatistics.procType {
+        var keepsBirth = parent.keepsBirth
+        if attributes.mount != parent.key.mount {
+            let type = try object.descriptor.fileSystemStatistics().type
             // Here the guest would find this very process, and its memory.
-            throw SystemError(.permissionDenied, "lookup")
+            if type == FileSystemStatistics.procType { throw SystemError(.permissionDenied, "lookup") }
+            keepsBirth = type != FileSystemStatistics.overlayType
         }
-        return try remember(attributes, Inode.Place(object: object, parent: parent.node, name: name), beneath: parent)
+        return try remember(attributes, Inode.Place(object: object, parent: parent.node, name: name), beneath: parent, keepsBirth: keepsBirth)
     }
 
-    private func remember(_ attributes: FileAttributes, _ place: Inode.Place, beneath parent: Inode) throws(SystemError) -> FuseEntry {
+    private func remember(
+        _ attributes: FileAttributes, _ place: Inode.Place, beneath parent: Inode, keepsBirth: Bool
+    ) throws(SystemError) -> FuseEntry {
         // Whatever the host has mounted below is part of the share, as in a bind mount; the guest gives it a device number.
         let isMounted = attributes.mount != parent.key.mount && attributes.mode & S_IFMT == S_IFDIR
-        let inode = try nodes.remember(Inode.Key(share: parent.share, attributes), attributes, isMountRoot: isMounted, place: place)
+        let inode = try nodes.remember(Inode.Key(share: parent.share, attributes), attributes, keepsBirth: keepsBirth, isMountRoot: isMounted, place: place)
         return FuseEntry(node: inode.node, attributes: attributes, isMountRoot: inode.isMountRoot)
     }
 
@@ -59,7 +64,7 @@ extension FileServer {
         if parent === rootInode { return try entry(parent, name) }
         let attributes = try object(parent).descriptor.attributes(of: name)
         guard attributes.mount == parent.key.mount, attributes.birthTime != nil else { return try entry(parent, name) }
-        return try remember(attributes, Inode.Place(parent: parent.node, name: name), beneath: parent)
+        return try remember(attributes, Inode.Place(parent: parent.node, name: name), beneath: parent, keepsBirth: parent.keepsBirth)
     }
 
     func readLink(_ header: FuseHeader) throws(SystemError) -> Answer {

@@ -37,14 +37,15 @@ final class FileServer: Sendable {
         nodes = NodeTable(limit: max(64, descriptorLimit - FileServer.reservedDescriptors))
         let nodes = nodes
         roots = shares.enumerated().map { index, share in
-            nodes.pin(Inode.Key(share: index, share.attributes), share.attributes, object: share.object)
+            nodes.pin(Inode.Key(share: index, share.attributes), share.attributes, keepsBirth: share.keepsBirth, object: share.object)
         }
         // Any directory will do: nothing is ever asked of this one's descriptor. So it is one from which nothing can be reached.
         let place = HeldFile(try OwnedDescriptor.emptyDirectory())
         var attributes = try place.descriptor.attributes()
         attributes.inode = Fuse.rootNode
         rootInode = Inode(
-            node: Fuse.rootNode, key: Inode.Key(share: -1, attributes), attributes, isMountRoot: false, place: Inode.Place(object: place))
+            node: Fuse.rootNode, key: Inode.Key(share: -1, attributes), attributes, keepsBirth: true, isMountRoot: false,
+            place: Inode.Place(object: place))
     }
 
     /// The guest starts over.

@@ -44,6 +44,9 @@ final class Inode: Sendable {
     let key: Key
     /// With the key, it tells an object from a later one that got the same inode number. nil: it must stay open.
     let birth: FileTime?
+    /// Whether the time of birth never changes. On overlayfs the first change to an object of a lower layer copies it up, and it is reborn
+    /// under the same inode number; there the number alone must do, or the guest would lose the object, and all that it mounted below it.
+    let keepsBirth: Bool
     /// S_IF…
     let type: UInt32
     /// See `FuseEntry.isMountRoot`.
@@ -52,10 +55,11 @@ final class Inode: Sendable {
     /// What the file looked like when the guest last opened it; see `FileServer.keepsCache`.
     let lastOpened = Mutex<OpenStamp?>(nil)
 
-    init(node: UInt64, key: Key, _ attributes: FileAttributes, isMountRoot: Bool, place: Place) {
+    init(node: UInt64, key: Key, _ attributes: FileAttributes, keepsBirth: Bool, isMountRoot: Bool, place: Place) {
         self.node = node
         self.key = key
         birth = attributes.birthTime
+        self.keepsBirth = keepsBirth
         type = attributes.mode & S_IFMT
         self.isMountRoot = isMountRoot
         self.place = Mutex(place)
@@ -65,7 +69,7 @@ final class Inode: Sendable {
 
     /// Whether these are the attributes of this very object.
     func matches(_ attributes: FileAttributes) -> Bool {
-        Key(share: key.share, attributes) == key && attributes.birthTime == birth && attributes.mode & S_IFMT == type
+        Key(share: key.share, attributes) == key && attributes.mode & S_IFMT == type && (!keepsBirth || attributes.birthTime == birth)
     }
 }
 

@@ -52,10 +52,11 @@ final class NodeTable: Sendable {
     /// Whether listings should no longer tell of what they list, which keeps room for what the guest asks for by name.
     var isCrowded: Bool { state.withLock { $0.nodes.count > NodeTable.nodeLimit / 2 } }
 
-    func pin(_ key: Inode.Key, _ attributes: FileAttributes, object: HeldFile) -> Inode {
+    func pin(_ key: Inode.Key, _ attributes: FileAttributes, keepsBirth: Bool, object: HeldFile) -> Inode {
         state.withLock { state in
             let inode = Inode(
-                node: state.nextNode, key: key, attributes, isMountRoot: attributes.mode & S_IFMT == S_IFDIR, place: Inode.Place(object: object))
+                node: state.nextNode, key: key, attributes, keepsBirth: keepsBirth, isMountRoot: attributes.mode & S_IFMT == S_IFDIR,
+                place: Inode.Place(object: object))
             state.nextNode += 1
             state.nodes[inode.node] = Node(inode: inode, lookups: 0, isPinned: true)
             return inode
@@ -73,11 +74,13 @@ final class NodeTable: Sendable {
     }
 
     /// The node of an object that was seen at `place`, counted as told once more.
-    func remember(_ key: Inode.Key, _ attributes: FileAttributes, isMountRoot: Bool, place: Inode.Place) throws(SystemError) -> Inode {
+    func remember(
+        _ key: Inode.Key, _ attributes: FileAttributes, keepsBirth: Bool, isMountRoot: Bool, place: Inode.Place
+    ) throws(SystemError) -> Inode {
         if place.object != nil { try makeRoom() }
         let (found, isNew): (Inode?, Bool) = state.withLock { state in
             if let node = state.numbers[key], let known = state.nodes[node] {
-                if known.inode.birth == attributes.birthTime {
+                if known.inode.matches(attributes) {
                     state.nodes[node]?.lookups += 1
                     return (known.inode, false)
                 }
@@ -85,7 +88,7 @@ final class NodeTable: Sendable {
                 state.numbers[key] = nil
             }
             guard state.nodes.count < NodeTable.nodeLimit else { return (nil, false) }
-            let inode = Inode(node: state.nextNode, key: key, attributes, isMountRoot: isMountRoot, place: place)
+            let inode = Inode(node: state.nextNode, key: key, attributes, keepsBirth: keepsBirth, isMountRoot: isMountRoot, place: place)
             state.nextNode += 1
             state.nodes[inode.node] = Node(inode: inode, lookups: 1, isPinned: false)
             state.numbers[key] = inode.node

@@ -8,6 +8,8 @@ extension FileSystemDevice {
         public let isReadOnly: Bool
         let object: HeldFile
         let attributes: FileAttributes
+        /// See `Inode.keepsBirth`.
+        let keepsBirth: Bool
         let entryName: EntryName
 
         /// `descriptor` is an O_PATH descriptor of the directory or file; nothing beside or above it is ever reached.
@@ -19,7 +21,9 @@ extension FileSystemDevice {
             entryName = try EntryName(name)
             attributes = try descriptor.attributes()
             if attributes.mode & S_IFMT == S_IFLNK { throw SystemError(.invalidArgument, "share", path: name) }
-            if try descriptor.fileSystemStatistics().type == FileSystemStatistics.procType {
+            let type = try descriptor.fileSystemStatistics().type
+            keepsBirth = type != FileSystemStatistics.overlayType
+            if type == FileSystemStatistics.procType {
                 throw SystemError(.permissionDenied, "share", path: name)
             }
             object = HeldFile(descriptor)
