@@ -16,7 +16,7 @@ def row(name, values, unit, aim="", peer=""):
         return
     middle = statistics.median(values)
     spread = "" if max(values) - min(values) <= 0.02 * max(middle, 1e-9) else f"  ({min(values):.1f} to {max(values):.1f})"
-    rows.append({"name": name, "unit": unit, "value": round(middle, 2), "peer": peer})
+    rows.append({"name": name.strip(" …"), "unit": unit, "value": round(middle, 2), "peer": peer})
     print(f"{name:<56}{middle:>9.1f} {unit:<4}{spread:<22}{aim}")
 
 

@@ -17,6 +17,10 @@ internal import Glibc
         self.count = count
     }
 
+    /// Asks for small pages behind these bytes: each touch then takes 4 KiB of the host, not 2 MiB. A kernel that knows no huge pages
+    /// refuses, and needs not be asked.
+    public func preferSmallPages() { _ = unsafe clinux_madvise(UInt(bitPattern: base), count, MADV_NOHUGEPAGE) }
+
     deinit { unsafe _ = clinux_munmap(UInt(bitPattern: base), count) }
 
     /// Replaces a page-aligned part of this mapping by pages of a file, e.g. a kernel's, copy on write.

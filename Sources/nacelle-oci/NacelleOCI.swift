@@ -70,7 +70,8 @@ enum Program {
         if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
         var failureLog: (() -> RuntimeLog?) = { nil }
         do {
-            var command = try NacelleOCI.parseAsRoot(arguments)
+            let plain = PlainArguments.command(arguments)
+            var command = try plain ?? NacelleOCI.parseAsRoot(arguments)
             failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
             try command.run()
         } catch let error as RuntimeError {

@@ -22,7 +22,8 @@ public final class VsockDevice: VirtioDevice {
     private enum Queue {
         static let receive = 0
         static let transmit = 1
-        static let sizes: [UInt16] = [256, 256, 16]
+        /// The guest fills the first with buffers of 4 KiB at boot: each is a page made resident.
+        static let sizes: [UInt16] = [64, 128, 16]
     }
 
     private enum Limits {

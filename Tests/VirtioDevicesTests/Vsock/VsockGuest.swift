@@ -36,7 +36,7 @@ final class VsockGuest {
         let mapping = try Mapping(nil, count: 4 << 20, protection: 3, flags: 2)  // PROT_READ|PROT_WRITE, MAP_PRIVATE
         memory = GuestMemory(regions: [.init(base: GuestAddress(0), mapping: mapping)])
         transport = try MMIOTransport(device, memory: memory)
-        receiveRing = DriverRing(memory, base: 0x10000, size: 128)
+        receiveRing = DriverRing(memory, base: 0x10000, size: 64)
         transmitRing = DriverRing(memory, base: 0x20000, size: 128)
         freeReceiveSlots = (0..<receiveBuffers).map { 0x100000 + UInt64($0 * VsockGuest.receiveSlot) }
         freeTransmitSlots = (0..<60).map { 0x200000 + UInt64($0 * VsockGuest.transmitSlot) }
