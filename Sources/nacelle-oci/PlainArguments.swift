@@ -14,7 +14,7 @@ struct PlainArguments {
         var words = arguments[...]
         var own = PlainArguments()
         // The first word that is no option and no option's value is the verb.
-        guard own.take(&words, options: ["--root", "--log", "--log-format", "--rootless", "--criu"], flags: ["--debug", "--systemd-cgroup"], stopsAtOperand: true),
+        guard own.take(&words, options: ["--root", "--log", "--log-format", "--isolation", "--rootless", "--criu"], flags: ["--debug", "--systemd-cgroup"], stopsAtOperand: true),
             let verb = own.operands.first, let parent = own.globals()
         else { return nil }
         var rest = PlainArguments()
@@ -88,10 +88,15 @@ struct PlainArguments {
 
     private func globals() -> NacelleOCI? {
         guard let format = values["--log-format"].map({ RuntimeLog.Format(rawValue: $0) }) ?? .text else { return nil }
+        var isolation: IsolationChoice?
+        if let asked = values["--isolation"] {
+            guard let choice = IsolationChoice(rawValue: asked) else { return nil }
+            isolation = choice
+        }
         var command = NacelleOCI()
         (command.root, command.log, command.logFormat) = (values["--root"] ?? "/run/nacelle", values["--log"], format)
         (command.debug, command.systemdCgroup) = (flags.contains("--debug"), flags.contains("--systemd-cgroup"))
-        (command.rootless, command.criu) = (values["--rootless"], values["--criu"])
+        (command.isolation, command.rootless, command.criu) = (isolation, values["--rootless"], values["--criu"])
         return command
     }
 
