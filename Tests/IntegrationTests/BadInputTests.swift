@@ -62,7 +62,7 @@ struct BadInputTests {
         (#"{"ociVersion":"9.0.0","process":{"args":["a"],"cwd":"/"},"root":{"path":"rootfs"}}"#, "ociVersion"),
         (#"{"ociVersion":"1.0.2","process":{"args":"a","cwd":"/"},"root":{"path":"rootfs"}}"#, "process.args"),
         (#"{"ociVersion":"1.0.2","process":{"args":["a"],"cwd":"x"},"root":{"path":"rootfs"}}"#, "process.cwd"),
-        (#"{"ociVersion":"1.0.2","process":{"args":["a"],"cwd":"/"},"root":{"path":"absent"}}"#, "absent"),
+        (#"{"ociVersion":"1.0.2","process":{"args":["a"],"cwd":"/"},"root":{"path":"absent"},"linux":{"namespaces":[{"type":"network"}]}}"#, "absent"),
     ])
     func configuration(_ text: String, _ message: String) throws {
         let bundle = try Bundle(["true"])
