@@ -114,7 +114,7 @@ struct Doctor: ParsableCommand {
                 remedy: "microVMs bring their own; the machine's jail is weaker"),
             Check(
                 name: "user", isOK: geteuid() == 0, isNeeded: false, text: geteuid() == 0 ? "root" : "uid \(geteuid())",
-                remedy: "as an ordinary user files get this user's ownership, whatever the guest asks for"),
+                remedy: "as an ordinary user: to containers this user's files are root's, all others nobody's, and there is no cgroup but a delegated one"),
             Check(
                 name: "memory", isOK: memory >= 512, isNeeded: false, text: "\(memory) MiB", remedy: "each machine takes up to its size"),
         ]
