@@ -5,15 +5,24 @@
 //        │  clone3 into the namespaces, execveat ────────▶ │
 //        │  (a new user namespace: write the maps,         │
 //        │   then one bare byte before it executes)        │
-//        │ ──── plan (+ descriptors: streams, namespaces) ▶│  namespaces, mounts, devices, terminal …
+//        │ ──── plan (+ descriptors: streams, namespaces) ▶│
+//        │ ◀──── unmapped                                  │  staged: it has made a user namespace
+//        │  writes the maps                                │
+//        │ ──── proceed ─────────────────────────────────▶ │
+//        │ ◀──── moved (the pid of what goes on in it)     │  staged: then it exits
+//        │ ──── proceed ─────────────────────────────────▶ │  namespaces, mounts, devices, terminal …
 //        │ ◀──── warning (any number)                      │
 //        │ ◀──── terminal (+ the master)                   │  only with a terminal
 //        │ ◀──── beforePivot                               │  only when the plan has hooks there
-//        │ ──── proceed ─────────────────────────────────▶ │
+//        │ ──── proceed (+ what its hooks get to read) ──▶ │
 //        │ ◀──── prepared                                  │  now "created"
 //        │  sets resource limits                           │
 //        │ ──── start ───────────────────────────────────▶ │  execve: the socket closes, which means success
 //        │ ◀──── failed                                    │  at any point; then it exits
+//
+// Staged: a process that is to be born in a pid or user namespace of others, or in a new user namespace and beside that in namespaces
+// of others, cannot be cloned there at once. nacelle-init then starts in the launcher's namespaces, where nobody of the container can
+// get at it, joins, and goes on in a sibling that it clones.
 //
 // A launcher that does not live as long as the container (a runtime's `create`) gives the two ends of pipes with the plan: from
 // `prepared` on they take the socket's place, and another process may send `start` and read what comes of it.
@@ -44,6 +53,22 @@ public struct InitPlan: Equatable, Sendable {
         }
     }
 
+    /// The way into namespaces that only a child of their joiner is in: see "Staged" above.
+    public struct Stage: Equatable, Sendable {
+        /// To join, one descriptor each: `CLONE_NEW*` bits. Those that the launcher's user may not join wait until its user namespace,
+        /// if there is one among them, is joined.
+        public var joins: [UInt64]
+        /// Whether it then makes a user namespace, which the launcher maps.
+        public var makesUserNamespace: Bool
+        /// What the sibling is cloned into (`CLONE_NEW*` bits).
+        public var cloned: UInt64
+        public init(joins: [UInt64], makesUserNamespace: Bool = false, cloned: UInt64 = 0) {
+            self.joins = joins
+            self.makesUserNamespace = makesUserNamespace
+            self.cloned = cloned
+        }
+    }
+
     public var role: Role
     /// config.json; its `process` is the process to become, in either role.
     public var configuration: [UInt8]
@@ -53,6 +78,8 @@ public struct InitPlan: Equatable, Sendable {
     public var preservedCount: UInt32
     /// The namespaces to join, one descriptor each, in this order: `CLONE_NEW*` bits as setns(2) takes them.
     public var joins: [UInt64]
+    /// Before everything else; its descriptors follow those of `joins`.
+    public var stage: Stage?
     /// The namespaces (`CLONE_NEW*` bits) that the process makes itself once it runs.
     public var unshares: UInt64
     /// The process does not own the machine's devices: they are bound from the outside instead of made.
@@ -62,9 +89,6 @@ public struct InitPlan: Equatable, Sendable {
     public var stopsBeforePivot: Bool
     /// Whether the last two descriptors are pipes: one to read `start` from, one to write a failure to.
     public var startsByPipes: Bool
-    /// What createContainer and startContainer hooks get to read: the container's state then.
-    public var createState: [UInt8]
-    public var startState: [UInt8]
 
     public init(role: Role, configuration: [UInt8]) {
         self.role = role
@@ -77,14 +101,14 @@ public struct InitPlan: Equatable, Sendable {
         controlGroups = []
         stopsBeforePivot = false
         startsByPipes = false
-        (createState, startState) = ([], [])
     }
 }
 
 /// One message of the handshake.
 public enum InitMessage: Equatable, Sendable {
     case plan(InitPlan)
-    case proceed
+    /// With what createContainer and startContainer hooks get to read, the container's state then; only the answer to `beforePivot` has it.
+    case proceed(createState: [UInt8] = [], startState: [UInt8] = [])
     case start
     case warning(String)
     /// The terminal's master is the message's one descriptor.
@@ -92,10 +116,14 @@ public enum InitMessage: Equatable, Sendable {
     case beforePivot
     case prepared
     case failed(Failure)
+    /// It is in a new user namespace that has no maps yet.
+    case unmapped
+    /// From here on a sibling speaks, with this pid in the pid namespace that nacelle-init was started in.
+    case moved(pid: Int32)
 }
 
 extension InitMessage {
-    private enum Kind: UInt16 { case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed }
+    private enum Kind: UInt16 { case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed, unmapped, moved }
 
     public func frame() -> Frame {
         var writer = ByteWriter()
@@ -104,7 +132,10 @@ extension InitMessage {
         case .plan(let plan):
             kind = .plan
             plan.write(to: &writer)
-        case .proceed: kind = .proceed
+        case .proceed(let createState, let startState):
+            kind = .proceed
+            writer.append(counted: createState)
+            writer.append(counted: startState)
         case .start: kind = .start
         case .warning(let text):
             kind = .warning
@@ -116,6 +147,10 @@ extension InitMessage {
             kind = .failed
             writer.append(failure.code.rawValue)
             writer.append(failure.message)
+        case .unmapped: kind = .unmapped
+        case .moved(let pid):
+            kind = .moved
+            writer.append(UInt32(bitPattern: pid))
         }
         return Frame(kind: kind.rawValue, request: 0, payload: writer.bytes)
     }
@@ -125,7 +160,7 @@ extension InitMessage {
         var reader = ByteReader(frame.payload)
         switch kind {
         case .plan: self = .plan(try InitPlan(from: &reader))
-        case .proceed: self = .proceed
+        case .proceed: self = .proceed(createState: try reader.counted("state at createContainer"), startState: try reader.counted("state at startContainer"))
         case .start: self = .start
         case .warning: self = .warning(try reader.string("warning"))
         case .terminal: self = .terminal
@@ -134,6 +169,8 @@ extension InitMessage {
         case .failed:
             let code = Failure.Code(rawValue: try reader.integer(UInt16.self, "failure code")) ?? .other
             self = .failed(Failure(code, try reader.string("failure message")))
+        case .unmapped: self = .unmapped
+        case .moved: self = .moved(pid: Int32(bitPattern: try reader.integer(UInt32.self, "pid")))
         }
         try reader.end()
     }
@@ -147,6 +184,13 @@ extension InitPlan {
         writer.append(preservedCount)
         writer.append(UInt32(truncatingIfNeeded: joins.count))
         for join in joins { writer.append(join) }
+        writer.append(stage != nil)
+        if let stage {
+            writer.append(UInt32(truncatingIfNeeded: stage.joins.count))
+            for join in stage.joins { writer.append(join) }
+            writer.append(stage.makesUserNamespace)
+            writer.append(stage.cloned)
+        }
         writer.append(unshares)
         writer.append(inUserNamespace)
         writer.append(UInt32(truncatingIfNeeded: controlGroups.count))
@@ -157,8 +201,6 @@ extension InitPlan {
         }
         writer.append(stopsBeforePivot)
         writer.append(startsByPipes)
-        writer.append(counted: createState)
-        writer.append(counted: startState)
     }
 
     init(from reader: inout ByteReader) throws(ProtocolError) {
@@ -168,6 +210,14 @@ extension InitPlan {
         preservedCount = try reader.integer(UInt32.self, "preserved descriptors")
         let joinCount = try reader.integer(UInt32.self, "join count")
         for _ in 0..<joinCount { joins.append(try reader.integer(UInt64.self, "join")) }  // bounded by the payload
+        if try reader.bool("stage") {
+            var stage = Stage(joins: [])
+            let count = try reader.integer(UInt32.self, "stage join count")
+            for _ in 0..<count { stage.joins.append(try reader.integer(UInt64.self, "stage join")) }
+            stage.makesUserNamespace = try reader.bool("stage user namespace")
+            stage.cloned = try reader.integer(UInt64.self, "stage clone")
+            self.stage = stage
+        }
         unshares = try reader.integer(UInt64.self, "unshares")
         inUserNamespace = try reader.bool("user namespace")
         let placeCount = try reader.integer(UInt32.self, "control group count")
@@ -177,7 +227,5 @@ extension InitPlan {
         }
         stopsBeforePivot = try reader.bool("stop before pivot")
         startsByPipes = try reader.bool("start by pipes")
-        createState = try reader.counted("state at createContainer")
-        startState = try reader.counted("state at startContainer")
     }
 }

@@ -18,8 +18,10 @@ public final class ContainerLauncher {
 
     /// How long the child may take for one step of the handshake, in milliseconds.
     public var timeout: Int32 = 30_000
-    /// False: make no control group and leave the process in the caller's (a rootless host).
-    public var usesControlGroup = true
+    /// Leave the process in the caller's control group where no other can be made and no limit is asked for (an ordinary user's).
+    public var mayLackControlGroup = false
+    /// False: leave access to devices as it is, which needs more than the right to a control group.
+    public var restrictsDevices = true
     /// Where the process waits for `start` when its launcher does not stay: see `StartPipes`.
     public var startPipes: StartPipes?
     /// What the hooks in the container's namespaces get to read. They run before the root is entered (createContainer; paths are the
@@ -54,7 +56,7 @@ public final class ContainerLauncher {
         try streams.check(process)
         let linux = plan.linux ?? LinuxSpec()
         let namespaces = try NamespacePlan(linux)
-        let group = usesControlGroup ? try makeControlGroup(linux) : nil
+        let group = try makeControlGroup(linux)
         do throws(LaunchError) {
             let handshake = try launch(process, linux, namespaces, group, streams)
             let launched = LaunchedProcess(handshake)
@@ -65,55 +67,72 @@ public final class ContainerLauncher {
         }
     }
 
-    private func makeControlGroup(_ linux: LinuxSpec) throws(LaunchError) -> ControlGroup {
-        do throws(ControlGroupError) {
-            let group = try ControlGroup.create(path: linux.cgroupsPath, identifier: identifier)
-            do throws(ControlGroupError) {
-                try group.apply(linux.resources ?? ResourcesSpec())
-            } catch {
-                try? group.delete()
-                throw error
+    private func makeControlGroup(_ linux: LinuxSpec) throws(LaunchError) -> ControlGroup? {
+        let resources = linux.resources ?? ResourcesSpec()
+        let group: ControlGroup
+        do throws(ControlGroupError) { group = try ControlGroup.create(path: linux.cgroupsPath, identifier: identifier) } catch {
+            guard mayLackControlGroup, error.meansNone else { throw LaunchError(error) }
+            var limits = resources
+            limits.devices = []
+            guard limits == ResourcesSpec() else {
+                throw LaunchError(.other, "rootless needs no limits + no cgrouppath when no permission is granted for cgroups: \(error)")
             }
-            return group
-        } catch { throw LaunchError(error) }
+            return nil
+        }
+        do throws(ControlGroupError) { try group.apply(resources, restrictsDevices: restrictsDevices) } catch {
+            try? group.delete()
+            throw LaunchError(error)
+        }
+        return group
     }
 
     private func launch(
         _ process: ProcessSpec, _ linux: LinuxSpec, _ namespaces: NamespacePlan, _ group: ControlGroup?, _ streams: LaunchStreams
     ) throws(LaunchError) -> Handshake {
         var spawn = InitSpawn()
-        spawn.namespaces = namespaces.cloned
-        spawn.userNamespace = namespaces.userNamespace
-        spawn.pidNamespace = namespaces.pidNamespace
-        spawn.waitsForMapping = namespaces.hasNewUserNamespace
-        spawn.controlGroup = try group?.unifiedDescriptor(forChildOfUserNamespace: namespaces.userNamespace != nil)
+        if !namespaces.isStaged {
+            spawn.namespaces = namespaces.cloned
+            spawn.waitsForMapping = namespaces.hasNewUserNamespace
+        }
+        spawn.controlGroup = try group?.unifiedDescriptor()
         let handshake = try Handshake(program: initProgram, spawn: spawn, timeout: timeout)
         do throws(LaunchError) {
             // Before the plan: the child makes its cgroup namespace when it has it.
             if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
-            if namespaces.hasNewUserNamespace {
-                try ProcessLimits.writeMaps(linux, of: handshake.pid)
+            if spawn.waitsForMapping {
+                try UserNamespaceMaps.write(linux, of: handshake.pid)
                 try handshake.mapped()
             }
+            try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
             var message = InitPlan(role: .container, configuration: plan.json.bytes())
-            message.joins = namespaces.joins.map(\.namespaces.rawValue)
+            if namespaces.isStaged {
+                message.stage = InitPlan.Stage(
+                    joins: [], makesUserNamespace: namespaces.hasNewUserNamespace, cloned: namespaces.cloned.subtracting(.user).rawValue)
+            }
             message.unshares = namespaces.unshared.rawValue
             message.inUserNamespace = namespaces.inUserNamespace
             message.controlGroups = group?.initPlaces ?? []
-            message.stopsBeforePivot = beforePivot != nil
-            if let hooks = plan.hooks {
-                if !hooks.createContainer.isEmpty { message.createState = hookState(handshake.pid, .creating).json.bytes() }
-                if !hooks.startContainer.isEmpty { message.startState = hookState(handshake.pid, .created).json.bytes() }
-            }
-            try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor), startPipes: startPipes)
-            let pid = handshake.pid
-            try handshake.waitUntilPrepared { () throws(LaunchError) in try self.beforePivot?(pid) }
+            message.stopsBeforePivot = beforePivot != nil || plan.hooks.map { !$0.createContainer.isEmpty || !$0.startContainer.isEmpty } ?? false
+            try handshake.send(message, streams, joins: namespaces.joins, stageJoins: namespaces.stageJoins, startPipes: startPipes)
+            try handshake.waitUntilPrepared(Handshake.Steps(
+                map: { (pid) throws(LaunchError) in try UserNamespaceMaps.write(linux, of: pid) },
+                beforePivot: { (pid) throws(LaunchError) in
+                    try self.beforePivot?(pid)
+                    return self.hookStates(pid)
+                }))
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: namespaces.inUserNamespace)
             return handshake
         } catch {
             handshake.abandon()
             throw error
         }
+    }
+
+    private func hookStates(_ pid: Int32) -> (createState: [UInt8], startState: [UInt8]) {
+        guard let hooks = plan.hooks else { return ([], []) }
+        return (
+            hooks.createContainer.isEmpty ? [] : hookState(pid, .creating).json.bytes(), hooks.startContainer.isEmpty ? [] : hookState(pid, .created).json.bytes()
+        )
     }
 }
 
@@ -133,7 +152,9 @@ extension LaunchStreams {
 
 extension Handshake {
     /// Sends a plan with the descriptors that it announces.
-    func send(_ plan: InitPlan, _ streams: LaunchStreams, joins: [SharedDescriptor], startPipes: StartPipes? = nil) throws(LaunchError) {
+    func send(
+        _ plan: InitPlan, _ streams: LaunchStreams, joins: [NamespacePlan.Join], stageJoins: [NamespacePlan.Join], startPipes: StartPipes? = nil
+    ) throws(LaunchError) {
         var plan = plan
         var descriptors: [SharedDescriptor] = []
         if let standard = streams.standard {
@@ -141,8 +162,12 @@ extension Handshake {
             descriptors = [standard.input, standard.output, standard.error]
         }
         plan.preservedCount = UInt32(streams.preserved.count)
+        plan.joins = joins.map(\.namespaces.rawValue)
+        plan.stage?.joins = stageJoins.map(\.namespaces.rawValue)
         plan.startsByPipes = startPipes != nil
-        try send(plan, descriptors: descriptors + streams.preserved + joins + (startPipes.map { [$0.start, $0.answer] } ?? []))
+        descriptors += streams.preserved + joins.map(\.descriptor) + stageJoins.map(\.descriptor)
+        if let startPipes { descriptors += [startPipes.start, startPipes.answer] }
+        try send(plan, descriptors: descriptors)
     }
 }
 
@@ -157,9 +182,8 @@ extension LaunchError {
 
 extension ControlGroup {
     /// The group for clone3(2) to put the child into; nil where that is not possible and it must be added afterwards.
-    func unifiedDescriptor(forChildOfUserNamespace inUserNamespace: Bool) throws(LaunchError) -> SharedDescriptor? {
-        // The kernel checks the right to the group as the cloning process, which is nobody in another's user namespace.
-        guard !inUserNamespace, let directory = unifiedDirectory else { return nil }
+    func unifiedDescriptor() throws(LaunchError) -> SharedDescriptor? {
+        guard let directory = unifiedDirectory else { return nil }
         do throws(SystemError) {
             return SharedDescriptor(try OwnedDescriptor(opening: directory, flags: O_RDONLY | O_DIRECTORY))
         } catch { throw LaunchError("cgroup", error) }

@@ -5,8 +5,8 @@ internal import OCISpec
 
 /// The launcher's end of the handshake with one nacelle-init, from its making to its execve.
 final class Handshake {
-    let pid: Int32
-    let processDescriptor: SharedDescriptor
+    private(set) var pid: Int32
+    private(set) var processDescriptor: SharedDescriptor
     private(set) var terminal: SharedDescriptor?
     private(set) var warnings: [String] = []
     private var channel: InitChannel?
@@ -41,22 +41,50 @@ final class Handshake {
         try communicate { (channel) throws(InitChannelError) in try channel.send(.plan(plan), descriptors: descriptors) }
     }
 
-    /// Reads until the child is prepared. `beforePivot` runs when it stops there.
-    func waitUntilPrepared(beforePivot: (() throws(LaunchError) -> Void)?) throws(LaunchError) {
+    /// What the launcher does while the child prepares itself.
+    struct Steps {
+        /// Writes the maps of its new user namespace.
+        var map: (_ pid: Int32) throws(LaunchError) -> Void = { _ in }
+        /// Before it enters its root; gives what its hooks get to read.
+        var beforePivot: (_ pid: Int32) throws(LaunchError) -> (createState: [UInt8], startState: [UInt8]) = { _ in ([], []) }
+    }
+
+    /// Reads until the child is prepared.
+    func waitUntilPrepared(_ steps: Steps = Steps()) throws(LaunchError) {
         while true {
             let received = try communicate { (channel) throws(InitChannelError) in try channel.receive(timeout: timeout) }
             guard let received else { throw unexpectedEnd() }
             switch received.message {
             case .warning(let text): warnings.append(text)
             case .terminal: terminal = received.descriptors.first
+            case .unmapped:
+                try steps.map(pid)
+                try proceed()
+            case .moved(let next):
+                try follow(to: next)
+                try proceed()
             case .beforePivot:
-                try beforePivot?()
-                try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed) }
+                let states = try steps.beforePivot(pid)
+                try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed(createState: states.createState, startState: states.startState)) }
             case .prepared: return
             case .failed(let failure): throw LaunchError(failure)
             case .plan, .proceed, .start: throw LaunchError(.other, "nacelle-init sent an unexpected message")
             }
         }
+    }
+
+    private func proceed() throws(LaunchError) {
+        try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed()) }
+    }
+
+    /// From here on the child is another one, which the former has cloned as a child of this process, and the former has ended.
+    private func follow(to next: Int32) throws(LaunchError) {
+        let former = pid
+        pid = next
+        do throws(SystemError) {
+            _ = try waitForProcess(former)
+            processDescriptor = SharedDescriptor(try ProcessDescriptor(next).intoDescriptor())
+        } catch { throw LaunchError("handshake with nacelle-init", error) }
     }
 
     /// Lets it execute its program, and waits until it has: then its end of the socket closes.
@@ -105,13 +133,16 @@ extension ProcessDescriptor {
 
 /// What only the launcher may do to a new process, whose own user namespace may not give it the right.
 enum ProcessLimits {
+    /// Before the process is on its way: its file may be the machine's root's later.
+    static func adjustOOMScore(_ process: ProcessSpec, of pid: Int32) throws(LaunchError) {
+        guard let adjustment = process.oomScoreAdj else { return }
+        do throws(SystemError) {
+            let file = try OwnedDescriptor(opening: "/proc/\(pid)/oom_score_adj", flags: O_WRONLY)
+            try file.writeAll(Array("\(adjustment)".utf8))
+        } catch { throw LaunchError("set oom_score_adj", error) }
+    }
+
     static func apply(_ process: ProcessSpec, to pid: Int32, inUserNamespace: Bool) throws(LaunchError) {
-        if let adjustment = process.oomScoreAdj {
-            do throws(SystemError) {
-                let file = try OwnedDescriptor(opening: "/proc/\(pid)/oom_score_adj", flags: O_WRONLY)
-                try file.writeAll(Array("\(adjustment)".utf8))
-            } catch { throw LaunchError("set oom_score_adj", error) }
-        }
         // Elsewhere nacelle-init sets them itself, before it gives up its privileges.
         if !inUserNamespace { return }
         for limit in process.rlimits {
@@ -120,35 +151,5 @@ enum ProcessLimits {
                 try setResourceLimit(of: pid, number, soft: limit.soft, hard: limit.hard)
             } catch { throw LaunchError("error setting rlimit type \(limit.type)", error) }
         }
-    }
-
-    /// Writes a new user namespace's maps.
-    static func writeMaps(_ linux: LinuxSpec, of pid: Int32) throws(LaunchError) {
-        guard linux.uidMappings.contains(where: { $0.containerID == 0 }), linux.gidMappings.contains(where: { $0.containerID == 0 }) else {
-            throw LaunchError(.unsupported, "user namespaces enabled, but root is not mapped in linux.uidMappings and linux.gidMappings")
-        }
-        do throws(SystemError) {
-            try writeOnce("/proc/\(pid)/uid_map", text(linux.uidMappings))
-            do throws(SystemError) {
-                try writeOnce("/proc/\(pid)/gid_map", text(linux.gidMappings))
-            } catch {
-                guard error.errno == .notPermitted else { throw error }
-                // An unprivileged launcher may map its own group if the namespace gives up setgroups.
-                try writeOnce("/proc/\(pid)/setgroups", "deny")
-                try writeOnce("/proc/\(pid)/gid_map", text(linux.gidMappings))
-            }
-        } catch { throw LaunchError("map the user namespace", error) }
-    }
-
-    private static func text(_ mappings: [IDMappingSpec]) -> String {
-        mappings.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
-    }
-
-    /// These files take everything in one write.
-    private static func writeOnce(_ path: String, _ value: String) throws(SystemError) {
-        let file = try OwnedDescriptor(opening: path, flags: O_WRONLY)
-        do throws(SystemError) {
-            _ = try file.write(Array(value.utf8))
-        } catch { throw SystemError(error.errno, error.operation, path: path) }
     }
 }

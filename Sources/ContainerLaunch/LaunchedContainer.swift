@@ -77,9 +77,8 @@ public final class LaunchedContainer {
         let linux = plan.linux ?? LinuxSpec()
         let members = NamespacePlan.members(linux)
         var spawn = InitSpawn()
-        if members.contains(.pid) { spawn.pidNamespace = self.process.processDescriptor }
         // A container that has split its group up has no room in it; its first process is in a group that has.
-        spawn.controlGroup = try group?.unifiedDescriptor(forChildOfUserNamespace: false)
+        spawn.controlGroup = try group?.unifiedDescriptor()
         let handshake: Handshake
         do throws(LaunchError) {
             handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
@@ -92,18 +91,25 @@ public final class LaunchedContainer {
         }
         do throws(LaunchError) {
             if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
+            try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
             var message = InitPlan(role: .process, configuration: plan.json.bytes())
-            let joined = members.subtracting(.pid)
-            if !joined.isEmpty { message.joins = [joined.rawValue] }
             message.inUserNamespace = members.contains(.user)
-            try handshake.send(message, streams, joins: joined.isEmpty ? [] : [self.process.processDescriptor])
-            try handshake.waitUntilPrepared(beforePivot: nil)
+            // One must be born in a pid namespace; an ordinary user has the right to it only in its user namespace.
+            var stage: NamespaceSet = members.contains(.pid) ? [.pid] : []
+            if !stage.isEmpty && geteuid() != 0 { stage.formUnion(members.intersection(.user)) }
+            if !stage.isEmpty { message.stage = InitPlan.Stage(joins: []) }
+            let container = self.process.processDescriptor
+            let later = members.subtracting(stage)
+            try handshake.send(
+                message, streams, joins: later.isEmpty ? [] : [(later, container)],
+                stageJoins: [.user, .pid].filter { stage.contains($0) }.map { ($0, container) })
+            try handshake.waitUntilPrepared()
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: members.contains(.user))
             if let terminal = handshake.terminal { try beforeStart(terminal) }
             try handshake.start()
         } catch {
             handshake.abandon()
-            throw error
+            throw missing(error)
         }
         return LaunchedProcess(handshake)
     }
@@ -124,10 +130,18 @@ public final class LaunchedContainer {
         return SharedDescriptor(descriptor)
     }
 
-    /// The processes in the container's control group, by the caller's pid namespace. Without a group: the container's process.
+    /// The processes in the container's control group, by the caller's pid namespace. Without a group: those of its pid namespace, if
+    /// that is its own; else the container's process.
     public func processes() throws(LaunchError) -> [Int32] {
-        guard let group else { return [pid] }
+        guard let group else { return processesOfNamespace() }
         do throws(ControlGroupError) { return try group.processes() } catch { throw LaunchError(error) }
+    }
+
+    private func processesOfNamespace() -> [Int32] {
+        func namespace(_ pid: Int32) -> UInt64? { (try? FileStatus(path: "/proc/\(pid)/ns/pid"))?.inode }
+        guard let member = launcher.plan.linux?.namespace(.pid), (member.path ?? "").isEmpty, let own = namespace(pid),
+            let all = try? OwnedDescriptor(opening: "/proc", flags: O_RDONLY | O_DIRECTORY).entries() else { return [pid] }
+        return all.compactMap { Int32($0) }.filter { namespace($0) == own }.sorted()
     }
 
     /// Sends a signal to the container's process.
@@ -146,9 +160,18 @@ public final class LaunchedContainer {
 
     /// Sends a signal to every process of the container. SIGKILL reaches also those that fork meanwhile.
     public func signalEveryProcess(_ number: Int32) throws(LaunchError) {
-        guard let group else { return try signal(number) }
-        do throws(ControlGroupError) { try group.signalAll(number) } catch { throw LaunchError(error) }
+        if let group {
+            do throws(ControlGroupError) { return try group.signalAll(number) } catch { throw LaunchError(error) }
+        }
+        let others = processesOfNamespace().filter { $0 != pid }
+        try signal(number)
+        for other in others {
+            do throws(SystemError) { try sendSignal(number, to: other) } catch { if error.errno != .noSuchProcess { throw LaunchError("kill", error) } }
+        }
     }
+
+    /// The directories of its control group, one a hierarchy; none when it has no group.
+    public var controlGroups: [String] { group?.directories ?? [] }
 
     /// Stops every process of the container, or lets them go on.
     public func setPaused(_ paused: Bool) throws(LaunchError) {

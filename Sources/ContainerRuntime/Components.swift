@@ -2,28 +2,31 @@ internal import CLinux
 internal import Glibc
 internal import LinuxSystem
 
-/// The other programs and files of one installation: beside this program, in ../libexec/nacelle, or named by the environment.
+/// The other programs and files of one installation, and what is set for it: beside this program, in ../libexec/nacelle, or named by the
+/// environment or the configuration file.
 public struct Components: Equatable, Sendable {
     public var monitor: String
     public var kernel: String
     public var image: String
     /// nacelle-init, for containers without a machine.
     public var initProgram = ""
+    public var configuration = ConfigurationFile()
 
     /// Names the places; whether anything is there shows when it is used (or by `doctor`).
-    public static func locate() -> Components {
+    public static func locate(_ configuration: ConfigurationFile = ConfigurationFile()) -> Components {
         let folder = programFolder()
         let folders = [folder, folder + "/../libexec/nacelle", "/usr/libexec/nacelle", "/usr/local/libexec/nacelle"]
-        func find(_ variable: String, _ name: String) -> String {
+        func find(_ variable: String, _ configured: String?, _ name: String) -> String {
             if let value = unsafe getenv(variable) {
                 let path = unsafe String(cString: value)
                 if !path.isEmpty { return path }
             }
-            return folders.map { $0 + "/" + name }.first { unsafe access($0, F_OK) == 0 } ?? folder + "/" + name
+            return configured ?? folders.map { $0 + "/" + name }.first { unsafe access($0, F_OK) == 0 } ?? folder + "/" + name
         }
         return Components(
-            monitor: find("NACELLE_VMM", "nacelle-vmm"), kernel: find("NACELLE_KERNEL", "guest/vmlinux"), image: find("NACELLE_GUEST_IMAGE", "guest/root.erofs"),
-            initProgram: find("NACELLE_INIT", "nacelle-init"))
+            monitor: find("NACELLE_VMM", configuration.monitor, "nacelle-vmm"), kernel: find("NACELLE_KERNEL", configuration.kernel, "guest/vmlinux"),
+            image: find("NACELLE_GUEST_IMAGE", configuration.image, "guest/root.erofs"), initProgram: find("NACELLE_INIT", configuration.initProgram, "nacelle-init"),
+            configuration: configuration)
     }
 
     static func programFolder() -> String {

@@ -9,10 +9,14 @@ public import OCISpec
 public final class Container {
     public let state: StateDirectory
     private let log: RuntimeLog
+    private let configuration: ConfigurationFile
+    /// Whether it is made as an ordinary user's (`Rootless`); nil: as is found.
+    public var isRootless: Bool?
 
-    public init(root: String, id: String, log: RuntimeLog) throws(RuntimeError) {
+    public init(root: String, id: String, log: RuntimeLog, configuration: ConfigurationFile = ConfigurationFile()) throws(RuntimeError) {
         state = try StateDirectory(root: root, id: id)
         self.log = log
+        self.configuration = configuration
     }
 
     // MARK: Create
@@ -56,14 +60,15 @@ public final class Container {
     /// - Returns: the pid that stands for the container, a child of this process.
     @discardableResult
     public func create(
-        _ spec: RuntimeSpec, bundle: String, streams: Streams, components: Components, pidFile: String?, isolation: Isolation = .microVM,
+        _ spec: RuntimeSpec, bundle: String, streams: Streams, components given: Components? = nil, pidFile: String?, isolation: Isolation = .microVM,
         preservedDescriptors: Int = 0
     ) throws(RuntimeError) -> Int32 {
         guard let process = spec.process else { throw RuntimeError("config.json: process: is missing") }
+        let components = given ?? .locate(configuration)
         let sandbox = sandbox(isolation)
         let hooks = Hooks(spec: spec.hooks ?? HooksSpec(), log: log)
         let creation = Creation(
-            spec, process, bundle: bundle, streams: streams, preservedDescriptors: preservedDescriptors, components: components, hooks: hooks)
+            spec, process, bundle: bundle, streams: streams, preservedDescriptors: preservedDescriptors, isRootless: isRootless, components: components, hooks: hooks)
         try sandbox.check(creation)
         let lock = try state.lock()
         defer { withExtendedLifetime(lock) {} }
@@ -95,7 +100,7 @@ public final class Container {
     private func sandbox(_ isolation: Isolation) -> any Sandbox {
         switch isolation {
         case .microVM: MicroVM(state: state, log: log)
-        case .namespace: HostNamespaces(state: state, log: log)
+        case .namespace: HostNamespaces(state: state, log: log, configuration: configuration)
         }
     }
 

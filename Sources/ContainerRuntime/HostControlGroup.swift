@@ -9,9 +9,13 @@ struct HostControlGroup {
     /// The group's directories, one a hierarchy.
     let directories: [String]
 
+    /// - Parameter isOptional: nil where there can be no group, instead of an error.
     /// - Throws: when the place cannot be used: it has processes already, which a later `delete` would kill.
-    static func locate(_ spec: RuntimeSpec, _ state: StateDirectory) throws(RuntimeError) -> HostControlGroup {
-        do throws(ControlGroupError) { return try find(spec, state) } catch { throw RuntimeError("\(error)") }
+    static func locate(_ spec: RuntimeSpec, _ state: StateDirectory, isOptional: Bool) throws(RuntimeError) -> HostControlGroup? {
+        do throws(ControlGroupError) { return try find(spec, state) } catch {
+            if isOptional && error.meansNone { return nil }
+            throw RuntimeError("\(error)")
+        }
     }
 
     private static func find(_ spec: RuntimeSpec, _ state: StateDirectory) throws(ControlGroupError) -> HostControlGroup {
@@ -74,11 +78,8 @@ extension HostControlGroup {
     }
 
     private static func isAbsence(_ error: ControlGroupError) -> Bool {
-        switch error {
-        case .notMounted, .systemdPath: true
-        case .system(let reason): [.permissionDenied, .notPermitted, .readOnly].contains(reason.errno)
-        default: false
-        }
+        if case .systemdPath = error { return true }
+        return error.meansNone
     }
 }
 
@@ -93,9 +94,9 @@ extension HostControlGroup {
     /// Stops all that runs in the group, a machine with its vCPUs included, or lets it go on.
     static func setFrozen(_ frozen: Bool, _ record: ContainerRecord) throws(RuntimeError) {
         do throws(ControlGroupError) {
-            guard let group = try ControlGroup.existing(record.controlGroups) else { throw .notMounted }
-            try group.setFrozen(frozen)
+            if let group = try ControlGroup.existing(record.controlGroups) { return try group.setFrozen(frozen) }
         } catch { throw RuntimeError("\(error)") }
+        throw RuntimeError("container \(record.id) has no control group, by which it could be \(frozen ? "paused" : "resumed")")
     }
 }
 

@@ -11,23 +11,39 @@ internal import OCISpec
 struct HostNamespaces: Sandbox {
     let state: StateDirectory
     let log: RuntimeLog
+    let configuration: ConfigurationFile
 
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.checkInitProgram()
         _ = try HostPlan(creation.spec, bundle: creation.bundle)
+        if geteuid() != 0 { try Self.checkForOrdinaryUser(creation.spec.linux ?? LinuxSpec()) }
         if creation.preservedDescriptors > LaunchStreams.maximumPreserved {
             throw RuntimeError("--preserve-fds: at most \(LaunchStreams.maximumPreserved) are possible")
         }
     }
 
+    /// In runc's words: an ordinary user has rights only in a user namespace of its own.
+    private static func checkForOrdinaryUser(_ linux: LinuxSpec) throws(RuntimeError) {
+        guard let user = linux.namespace(.user) else {
+            throw RuntimeError("rootless container requires user namespaces (config.json: linux.namespaces; `nacelle-oci spec --rootless` has one)")
+        }
+        guard (user.path ?? "").isEmpty else { return }
+        if linux.uidMappings.isEmpty { throw RuntimeError("rootless containers requires at least one UID mapping (config.json: linux.uidMappings)") }
+        if linux.gidMappings.isEmpty { throw RuntimeError("rootless containers requires at least one GID mapping (config.json: linux.gidMappings)") }
+    }
+
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
         var plan = try HostPlan(creation.spec, bundle: creation.bundle).spec
-        let group = try HostControlGroup.locate(creation.spec, state)
+        let isRootless = creation.isRootless ?? Rootless.isAssumed
+        let mayLackGroup = isRootless && (creation.spec.linux?.cgroupsPath ?? "").isEmpty
+        let group = try HostControlGroup.locate(creation.spec, state, isOptional: mayLackGroup)
         // As it is, whatever the caller's own group: `exec` and `delete` come from others.
-        plan.linux?.cgroupsPath = group.path
-        record.controlGroups = group.directories
+        plan.linux?.cgroupsPath = group?.path
+        record.controlGroups = group?.directories ?? []
         try state.save(record)
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: creation.components.initProgram)
+        launcher.mayLackControlGroup = mayLackGroup
+        launcher.restrictsDevices = !isRootless
         var current = record
         launcher.hookState = { (pid, status) in
             var known = current
@@ -51,6 +67,7 @@ struct HostNamespaces: Sandbox {
             defer { (launcher.beforePivot, launcher.startPipes) = (nil, nil) }
             let container = try launcher.create(streams: streams)
             record = current
+            record.controlGroups = container.controlGroups
             for warning in container.process.warnings { log.warning(warning) }
             if case .newTerminal(let deliver) = creation.streams, let terminal = container.terminal { try Self.deliver(terminal, deliver) }
         } catch {
@@ -131,7 +148,7 @@ struct HostNamespaces: Sandbox {
     private func existing(_ record: ContainerRecord) throws(LaunchError) -> LaunchedContainer {
         let plan: RuntimeSpec
         do throws(RuntimeError) { plan = try HostPlan(try state.configuration(), bundle: record.bundle).spec } catch { throw LaunchError(.other, error.message) }
-        let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: Components.locate().initProgram)
+        let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: Components.locate(configuration).initProgram)
         let container = try launcher.existing(pid: record.pid, controlGroups: record.controlGroups)
         // The descriptor names one process for good; only now is it known that it is the right one.
         guard record.isAlive else { throw LaunchError(.noSuchProcess, "container not running") }

@@ -10,10 +10,11 @@ public enum IsolationChoice: String, Sendable, CaseIterable {
     /// configuration that asks for a machine does not get less by a flag.
     ///
     /// - Parameters:
-    ///   - flag: `--isolation`; it comes first, then the annotation, then the name that the program was called by; else it is a machine.
+    ///   - flag: `--isolation`; it comes first, then the annotation, then the name that the program was called by, then the configuration
+    ///     file; else it is a machine.
     ///   - whyNoMachine: asked for `auto` only: nil when KVM can run a guest here, else the reason.
     public static func resolve(
-        flag: IsolationChoice?, _ spec: RuntimeSpec, programName: String, log: RuntimeLog, whyNoMachine: () -> String?
+        flag: IsolationChoice?, _ spec: RuntimeSpec, programName: String, configured: IsolationChoice? = nil, log: RuntimeLog, whyNoMachine: () -> String?
     ) throws(RuntimeError) -> Isolation {
         let field = "annotations.\(MachineSettings.Annotation.isolation)"
         let annotation = try spec.annotations[MachineSettings.Annotation.isolation].map { (text) throws(RuntimeError) in
@@ -25,7 +26,7 @@ public enum IsolationChoice: String, Sendable, CaseIterable {
         if let flag, let annotation, annotation == .microvm, flag != .microvm {
             throw RuntimeError("config.json: \(field): asks for microvm, and --isolation for \(flag.rawValue)")
         }
-        switch flag ?? annotation ?? (programName.hasSuffix("-namespace") ? .namespace : .microvm) {
+        switch flag ?? annotation ?? (programName.hasSuffix("-namespace") ? .namespace : configured ?? .microvm) {
         case .microvm: return .microVM
         case .namespace: return .namespace
         case .auto:

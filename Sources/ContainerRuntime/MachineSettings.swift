@@ -2,7 +2,8 @@ internal import Glibc
 internal import LinuxSystem
 public import OCISpec
 
-/// The machine that a container gets: the `vm` section first, then annotations, then what the limits suggest, then defaults.
+/// The machine that a container gets: the `vm` section first, then annotations, then what the limits suggest, then the configuration
+/// file, then defaults.
 public struct MachineSettings: Equatable, Sendable {
     /// MiB
     public var memory: UInt64
@@ -23,6 +24,7 @@ public struct MachineSettings: Equatable, Sendable {
     public static let overhead: UInt64 = 48
     public static let maximumVCPUs = 64
     static let defaultBootTimeout: Int64 = 60
+    static let bootTimeouts: ClosedRange<Int64> = 1...86400
 
     public enum Annotation {
         public static let memory = "dev.nacelle.memory"
@@ -56,14 +58,14 @@ public struct MachineSettings: Equatable, Sendable {
             return size
         }
         let notedVCPUs: Int? = try number(Annotation.vcpus, 1...Self.maximumVCPUs)
-        memory = hardware?.memory.map { $0 >> 20 + ($0 & 0xFFFFF == 0 ? 0 : 1) } ?? notedMemory ?? Self.memory(for: spec)
-        vcpus = hardware?.vcpus.map(Int.init) ?? notedVCPUs ?? Self.vcpus(for: spec)
+        memory = hardware?.memory.map { $0 >> 20 + ($0 & 0xFFFFF == 0 ? 0 : 1) } ?? notedMemory ?? Self.memory(for: spec) ?? components.configuration.memory ?? Self.defaultMemory
+        vcpus = hardware?.vcpus.map(Int.init) ?? notedVCPUs ?? Self.vcpus(for: spec) ?? components.configuration.vcpus ?? 1
         kernel = spec.vm?.kernel?.path ?? notes[Annotation.kernel] ?? components.kernel
         image = components.image
         commandLine = ((spec.vm?.kernel?.parameters ?? []) + [notes[Annotation.commandLine] ?? ""]).filter { !$0.isEmpty }.joined(separator: " ")
         console = notes[Annotation.console]
-        let notedTimeout: Int64? = try number(Annotation.bootTimeout, 1...86400)
-        bootTimeout = notedTimeout ?? Self.defaultBootTimeout
+        let notedTimeout: Int64? = try number(Annotation.bootTimeout, Self.bootTimeouts)
+        bootTimeout = notedTimeout ?? components.configuration.bootTimeout ?? Self.defaultBootTimeout
         trace = notes[Annotation.trace]
         try check()
     }
@@ -95,17 +97,17 @@ public struct MachineSettings: Equatable, Sendable {
     }
 
     /// From the memory limit, with room for the guest's own; a limit beyond the host's memory is none.
-    private static func memory(for spec: RuntimeSpec) -> UInt64 {
-        guard let limit = spec.linux?.resources?.memory?.limit, limit > 0 else { return defaultMemory }
+    private static func memory(for spec: RuntimeSpec) -> UInt64? {
+        guard let limit = spec.linux?.resources?.memory?.limit, limit > 0 else { return nil }
         let wanted = (UInt64(limit) + 0xFFFFF) >> 20 + overhead
         return wanted > hostMemory() ? max(hostMemory() / 2, minimumMemory) : max(wanted, minimumMemory)
     }
 
     /// From the CPU quota, rounded up.
-    private static func vcpus(for spec: RuntimeSpec) -> Int {
-        guard let quota = spec.linux?.resources?.cpu?.quota, quota > 0 else { return 1 }
+    private static func vcpus(for spec: RuntimeSpec) -> Int? {
+        guard let quota = spec.linux?.resources?.cpu?.quota, quota > 0 else { return nil }
         let period = Int64(clamping: spec.linux?.resources?.cpu?.period ?? 100_000)
-        guard period > 0 else { return 1 }
+        guard period > 0 else { return nil }
         let online = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         return min(max(1, Int(clamping: (quota - 1) / period + 1)), min(online, maximumVCPUs))
     }

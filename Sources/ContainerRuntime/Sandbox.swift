@@ -21,16 +21,19 @@ final class Creation {
     let streams: Container.Streams
     /// How many of this process's descriptors from 3 on the container's process inherits.
     let preservedDescriptors: Int
+    /// nil: as is found.
+    let isRootless: Bool?
     let components: Components
     let hooks: Hooks
     /// Whether a hook has run: then a failure is the end of a container (runtime.md, "Lifecycle", 12 and 13), and `poststop` runs.
     private(set) var hasRunHooks = false
 
     init(
-        _ spec: RuntimeSpec, _ process: ProcessSpec, bundle: String, streams: Container.Streams, preservedDescriptors: Int, components: Components, hooks: Hooks
+        _ spec: RuntimeSpec, _ process: ProcessSpec, bundle: String, streams: Container.Streams, preservedDescriptors: Int, isRootless: Bool? = nil,
+        components: Components, hooks: Hooks
     ) {
         (self.spec, self.process, self.bundle, self.streams) = (spec, process, bundle, streams)
-        (self.preservedDescriptors, self.components, self.hooks) = (preservedDescriptors, components, hooks)
+        (self.preservedDescriptors, self.isRootless, self.components, self.hooks) = (preservedDescriptors, isRootless, components, hooks)
     }
 
     /// Runs the hooks of the runtime's namespaces that precede the container (runtime.md, "Lifecycle", 3 and 4).

@@ -10,7 +10,7 @@ struct ControlGroupMounts {
 
     func perform(_ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
         let places = process.plan.controlGroups
-        if places.isEmpty { throw SetupError(.unsupported, "the container has no control group of its own to show") }
+        if places.isEmpty { return try outside(mount, options, root) }
         if let unified = places.first(where: { $0.controllers.isEmpty }), places.count == 1 {
             try version2(unified, mount, options, root)
         } else {
@@ -18,9 +18,29 @@ struct ControlGroupMounts {
         }
     }
 
-    private var hasOwnNamespace: Bool {
-        NamespaceSet(rawValue: process.plan.unshares).contains(.controlGroup)
+    private var hasOwnNamespace: Bool { process.linux.namespace(.cgroup) != nil }
+
+    /// A container without a group of its own (an ordinary user's) is in its launcher's.
+    private func outside(_ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
+        let target = try doing("create mount point") { () throws(SystemError) in try root.directory(mount.destination) }
+        var attributes = options
+        (attributes.data, attributes.instanceFlags) = ([], [])
+        let path = "/sys/fs/cgroup"
+        let source = try doing("open") { () throws(SystemError) in try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY) }
+        let isVersion2 = (try? source.fileSystemType()) == Self.version2Magic
+        if isVersion2 && hasOwnNamespace {
+            return try attach(try mounting.instance("cgroup2", source: "cgroup", attributes), attributes, over: target)
+        }
+        let clone = try doing("open_tree") { () throws(SystemError) in
+            let clone = try MountDescriptor(cloning: source, recursive: true)
+            if !options.set.isEmpty { try clone.setAttributes(options.set, recursive: true) }
+            return clone
+        }
+        try attach(clone, attributes, over: target)
     }
+
+    /// CGROUP2_SUPER_MAGIC
+    private static let version2Magic = 0x6367_7270
 
     /// In a control-group namespace of its own the container's group is the root of what is mounted.
     private func version2(_ place: InitPlan.ControlGroupPlace, _ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {

@@ -6,12 +6,12 @@ internal import OCISpec
 enum Hooks {
     /// While the outside's files can still be reached: their paths are the runtime's.
     static func createContainer(_ process: InitProcess) throws(SetupError) {
-        try run(process.spec.hooks?.createContainer ?? [], "createContainer", state: process.plan.createState)
+        try run(process.spec.hooks?.createContainer ?? [], "createContainer", state: process.createState)
     }
 
     /// As the container's process and in its root, where their paths lead.
     static func startContainer(_ process: InitProcess) throws(SetupError) {
-        try run(process.spec.hooks?.startContainer ?? [], "startContainer", state: process.plan.startState)
+        try run(process.spec.hooks?.startContainer ?? [], "startContainer", state: process.startState)
     }
 
     private static func run(_ hooks: [HookSpec], _ list: String, state: [UInt8]) throws(SetupError) {

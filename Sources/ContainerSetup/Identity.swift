@@ -1,3 +1,4 @@
+internal import AgentProtocol
 internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
@@ -21,9 +22,15 @@ enum Identity {
         // Capabilities must outlive the change of user, to be set to the configured ones right after.
         try doing("set keep caps") { () throws(SystemError) in try OwnProcess.setKeepCapabilities(true) }
         try setGroups(user.additionalGids, process)
-        try doing("set user") { () throws(SystemError) in
-            try OwnProcess.setGroup(user.gid)
-            try OwnProcess.setUser(user.uid)
+        try mapped("gid") { () throws(SystemError) in try OwnProcess.setGroup(user.gid) }
+        try mapped("uid") { () throws(SystemError) in try OwnProcess.setUser(user.uid) }
+    }
+
+    /// The only way in which an id can be invalid.
+    private static func mapped(_ kind: String, _ change: () throws(SystemError) -> Void) throws(SetupError) {
+        do throws(SystemError) { try change() } catch {
+            if error.errno == .invalidArgument { throw SetupError("cannot set \(kind) to unmapped user in user namespace") }
+            throw SetupError("set user", error)
         }
     }
 
@@ -33,6 +40,7 @@ enum Identity {
         } catch {
             // A user namespace of an unprivileged user forbids setgroups altogether; nothing is lost when nothing was wanted.
             if groups.isEmpty && error.errno == .notPermitted { return }
+            if error.errno == .notPermitted && process.plan.inUserNamespace { throw SetupError("cannot set any additional groups in a rootless container") }
             throw SetupError("set supplementary groups", error)
         }
     }

@@ -16,13 +16,17 @@ final class InitProcess {
     var preserved: [SharedDescriptor]
     /// To read `start` from and to write a failure to, when the launcher does not stay.
     var startPipes: [SharedDescriptor]
-    /// Namespaces to join, in order.
+    /// Namespaces to join, in order, and those to join before everything else.
     let joins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
+    var stageJoins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
 
     /// The container's root while it is built from outside.
     private var root: RootDirectory?
     /// Where the label of the program to be executed is written; opened while /proc can be trusted.
     var labelFile: SharedDescriptor?
+    /// What createContainer and startContainer hooks get to read.
+    var createState: [UInt8] = []
+    var startState: [UInt8] = []
     /// The environment of the program.
     var environment: [String] = []
     /// The path to execute.
@@ -37,13 +41,16 @@ final class InitProcess {
         let streamCount = plan.hasStandardStreams ? 3 : 0
         let preservedCount = Int(plan.preservedCount)
         let pipeCount = plan.startsByPipes ? 2 : 0
-        guard descriptors.count == streamCount + preservedCount + plan.joins.count + pipeCount else {
+        let stages = plan.stage?.joins ?? []
+        guard descriptors.count == streamCount + preservedCount + plan.joins.count + stages.count + pipeCount else {
             throw SetupError("the launcher sent \(descriptors.count) descriptors and announced others")
         }
         standardStreams = Array(descriptors[..<streamCount])
         preserved = Array(descriptors[streamCount..<(streamCount + preservedCount)])
         startPipes = Array(descriptors.suffix(pipeCount))
-        joins = zip(plan.joins, descriptors[(streamCount + preservedCount)...]).map { (NamespaceSet(rawValue: $0), $1) }
+        let others = descriptors[(streamCount + preservedCount)...]
+        joins = zip(plan.joins, others).map { (NamespaceSet(rawValue: $0), $1) }
+        stageJoins = zip(stages, others.dropFirst(plan.joins.count)).map { (NamespaceSet(rawValue: $0), $1) }
     }
 
     func setRoot(_ root: consuming RootDirectory) { self.root = consume root }

@@ -83,7 +83,7 @@ struct Mounting {
         if type == "proc" || type == "sysfs" { try checkNotLink(mount.destination, root) }
         let target = try self.target(mount.destination, isDirectory: true, root)
         try checkTarget(target, mount.destination, sourceIsProc: type == "proc", root)
-        let made = try instance(type, source: mount.source ?? type, options)
+        let made = try instanceOrOutside(type, source: mount.source ?? type, options)
         if options.copiesUp {
             guard type == "tmpfs" else { throw SetupError("tmpcopyup is for tmpfs only") }
             try doing("tmpcopyup") { () throws(SystemError) in try copyTree(from: target, to: made.descriptor) }
@@ -93,21 +93,61 @@ struct Mounting {
 
     /// A detached mount of a new instance of a file system.
     func instance(_ type: String, source: String, _ options: MountOptions) throws(SetupError) -> MountDescriptor {
-        try doing("mount \(type)") { () throws(SystemError) in
-            let context = try FileSystemContext(type: type)
-            if !source.isEmpty { try context.set("source", source) }
-            for flag in options.instanceFlags { try context.set(flag: flag) }
-            if options.set.contains(.readOnly), !Mounting.sharedInstances.contains(type) { try context.set(flag: "ro") }
-            // Several options may stand in one string, as in fstab.
-            for option in options.data.flatMap({ $0.split(separator: ",") }) {
-                if let equals = option.firstIndex(of: "=") {
-                    try context.set(String(option[..<equals]), String(option[option.index(after: equals)...]))
-                } else {
-                    try context.set(flag: String(option))
-                }
+        try doing("mount \(type)") { () throws(SystemError) in try newInstance(type, source: source, options) }
+    }
+
+    /// The same; or what a user namespace must do with instead, as crun has it.
+    private func instanceOrOutside(_ type: String, source: String, _ options: MountOptions) throws(SetupError) -> MountDescriptor {
+        do throws(SystemError) { return try newInstance(type, source: source, options) } catch {
+            if error.errno == .invalidArgument, type == "devpts", let other = withoutUnmappedGroup(options) {
+                return try instance(type, source: source, other)
             }
-            return try context.mount([])
+            guard error.errno == .notPermitted, UserNamespace.isOwn, let path = outside(type) else { throw SetupError("mount \(type)", error) }
+            return try doing("bind \(path) instead of a new \(type)") { () throws(SystemError) in
+                let clone = try MountDescriptor(cloning: try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY), recursive: true)
+                if !options.set.isEmpty { try clone.setAttributes(options.set, recursive: true) }
+                return clone
+            }
         }
+    }
+
+    /// Where the outside has a file system of which only the owner of a namespace may make an instance. Not when the container has a
+    /// namespace of its own of that kind: it would see the wrong one. (Of a network namespace /sys shows no more than names.)
+    private func outside(_ type: String) -> String? {
+        func isOwn(_ kind: NamespaceSpec.Kind) -> Bool { process.linux.namespace(kind).map { ($0.path ?? "").isEmpty } ?? false }
+        switch type {
+        case "sysfs": return "/sys"
+        case "mqueue": return isOwn(.ipc) ? nil : "/dev/mqueue"
+        case "proc": return isOwn(.pid) ? nil : "/proc"
+        default: return nil
+        }
+    }
+
+    /// The terminals' group (gid=5, "tty") cannot own anything where it is not mapped.
+    private func withoutUnmappedGroup(_ options: MountOptions) -> MountOptions? {
+        var result = options
+        result.data = options.data.flatMap { $0.split(separator: ",") }.filter { option in
+            guard option.hasPrefix("gid="), let group = UInt32(option.dropFirst(4)), !UserNamespace.maps(group: group) else { return true }
+            process.warn("devpts: \(option) is left out: the group is not mapped in the container's user namespace")
+            return false
+        }.map(String.init)
+        return result == options ? nil : result
+    }
+
+    private func newInstance(_ type: String, source: String, _ options: MountOptions) throws(SystemError) -> MountDescriptor {
+        let context = try FileSystemContext(type: type)
+        if !source.isEmpty { try context.set("source", source) }
+        for flag in options.instanceFlags { try context.set(flag: flag) }
+        if options.set.contains(.readOnly), !Mounting.sharedInstances.contains(type) { try context.set(flag: "ro") }
+        // Several options may stand in one string, as in fstab.
+        for option in options.data.flatMap({ $0.split(separator: ",") }) {
+            if let equals = option.firstIndex(of: "=") {
+                try context.set(String(option[..<equals]), String(option[option.index(after: equals)...]))
+            } else {
+                try context.set(flag: String(option))
+            }
+        }
+        return try context.mount([])
     }
 
     // MARK: Remounts

@@ -5,18 +5,27 @@ internal import OCISpec
 
 /// Namespaces that a process enters once it runs; the others it was cloned into.
 enum Namespaces {
-    /// Those of others, in the launcher's order (a user namespace first, for it gives the right to the rest).
+    /// Those of others, but a mount namespace by itself.
     static func join(_ process: InitProcess) throws(SetupError) {
-        for (namespaces, descriptor) in process.joins {
-            try doing("join namespaces") { () throws(SystemError) in
-                try namespaces.join(descriptor.rawValue)
-                // In a user namespace one starts as nobody, though with all capabilities.
-                if namespaces.contains(.user) {
-                    try OwnProcess.setGroup(0)
-                    try OwnProcess.setUser(0)
-                }
-            }
+        for (namespaces, descriptor) in process.joins where namespaces != .mount { try join(namespaces, descriptor) }
+    }
+
+    static func joinMounts(_ process: InitProcess) throws(SetupError) {
+        for (namespaces, descriptor) in process.joins where namespaces == .mount { try join(namespaces, descriptor) }
+    }
+
+    static func join(_ namespaces: NamespaceSet, _ descriptor: SharedDescriptor) throws(SetupError) {
+        try doing("join namespaces") { () throws(SystemError) in
+            try namespaces.join(descriptor.rawValue)
+            // In a user namespace one starts as nobody, though with all capabilities.
+            if namespaces.contains(.user) { try becomeRoot() }
         }
+    }
+
+    /// Of the own user namespace.
+    static func becomeRoot() throws(SystemError) {
+        try OwnProcess.setGroup(0)
+        try OwnProcess.setUser(0)
     }
 
     /// A control-group namespace takes its maker's group as its root, so the process had to be in its group first.
@@ -27,15 +36,21 @@ enum Namespaces {
 
     /// A new time namespace's offsets can be set only while nobody is in it; then this process enters it by its descriptor.
     static func makeTimeNamespace(_ process: InitProcess) throws(SetupError) {
-        guard NamespaceSet(rawValue: process.plan.unshares).contains(.time) else { return }
+        // Otherwise it was born in it.
+        guard process.plan.stage == nil, NamespaceSet(rawValue: process.plan.unshares).contains(.time) else { return }
         try doing("new time namespace") { () throws(SystemError) in
-            try NamespaceSet.time.unshare()
-            for (clock, offset) in process.linux.timeOffsets.sorted(by: { $0.key < $1.key }) {
-                let file = try OwnedDescriptor(opening: "/proc/self/timens_offsets", flags: O_WRONLY)
-                _ = try file.write(Array("\(clock) \(offset.secs) \(offset.nanosecs)\n".utf8))
-            }
+            try prepareTimeNamespace(process.linux)
             let namespace = try OwnedDescriptor(opening: "/proc/self/ns/time_for_children", flags: O_RDONLY)
             try NamespaceSet.time.join(namespace.rawValue)
+        }
+    }
+
+    /// Makes the one that children are born in.
+    static func prepareTimeNamespace(_ linux: LinuxSpec) throws(SystemError) {
+        try NamespaceSet.time.unshare()
+        for (clock, offset) in linux.timeOffsets.sorted(by: { $0.key < $1.key }) {
+            let file = try OwnedDescriptor(opening: "/proc/self/timens_offsets", flags: O_WRONLY)
+            _ = try file.write(Array("\(clock) \(offset.secs) \(offset.nanosecs)\n".utf8))
         }
     }
 

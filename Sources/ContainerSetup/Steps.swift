@@ -8,6 +8,8 @@ internal import OCISpec
 public enum Setup {
     /// From the first to the last step of a container's own process.
     static let containerSteps: [SetupStep] = [
+        // The rest is done by the process that is there afterwards.
+        SetupStep("stage", Stage.enter),
         // The launcher's keys are not the container's.
         SetupStep("session keyring", joinKeyring),
         // Everything below acts on the namespaces that the process ends up in.
@@ -19,6 +21,8 @@ public enum Setup {
         // These use the outside's /proc and /sys, which can be trusted, so they come before the root changes.
         SetupStep("kernel parameters", Namespaces.setParameters),
         SetupStep("open label", Labels.open),
+        // After the last use of the outside's /proc: the other namespace's may be anybody's.
+        SetupStep("join mount namespace", Namespaces.joinMounts),
         // The modes of nodes and directories made from here on are exact.
         SetupStep("no umask") { _ in OwnProcess.setFileCreationMask(0) },
         SetupStep("open root", RootSwitch.open),
@@ -44,6 +48,7 @@ public enum Setup {
 
     /// A further process: the container is there already.
     static let processSteps: [SetupStep] = [
+        SetupStep("stage", Stage.enter),
         // In the container's pid namespace already: its processes must not read this one's memory, which holds the outside's descriptors.
         SetupStep("not dumpable") { (process) throws(SetupError) in
             try doing("dumpable") { () throws(SystemError) in try OwnProcess.setDumpable(false) }
@@ -128,7 +133,10 @@ public enum Setup {
         guard process.plan.stopsBeforePivot else { return }
         do throws(InitChannelError) {
             try process.channel.send(.beforePivot)
-            guard case .proceed? = try process.channel.receive(timeout: -1)?.message else { throw .system(SystemError(.connectionReset, "handshake")) }
+            guard case .proceed(let createState, let startState)? = try process.channel.receive(timeout: -1)?.message else {
+                throw .system(SystemError(.connectionReset, "handshake"))
+            }
+            (process.createState, process.startState) = (createState, startState)
         } catch { throw SetupError("\(error)") }
     }
 

@@ -20,6 +20,15 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
     /// Processes of the group do not end.
     case stillBusy(path: String)
 
+    /// Whether there are no control groups here, or none that this user may make.
+    public var meansNone: Bool {
+        switch self {
+        case .notMounted: true
+        case .system(let reason): [.permissionDenied, .notPermitted, .readOnly].contains(reason.errno)
+        default: false
+        }
+    }
+
     public var description: String {
         switch self {
         case .system(let error): "cgroup: \(error)"

@@ -14,6 +14,14 @@ public struct NamespaceSet: OptionSet, Hashable, Sendable {
     public static let pid = NamespaceSet(rawValue: 0x2000_0000)
     public static let network = NamespaceSet(rawValue: 0x4000_0000)
 
+    /// Their names as /proc/PID/ns has them, for messages.
+    public var names: String {
+        let all: [(NamespaceSet, String)] = [
+            (.user, "user"), (.pid, "pid"), (.mount, "mnt"), (.network, "net"), (.ipc, "ipc"), (.uts, "uts"), (.controlGroup, "cgroup"), (.time, "time"),
+        ]
+        return all.filter { contains($0.0) }.map(\.1).joined(separator: ", ")
+    }
+
     /// Moves the calling process into new ones (unshare(2)).
     public func unshare() throws(SystemError) {
         try checked(clinux_unshare(Int32(bitPattern: UInt32(truncatingIfNeeded: rawValue))), "unshare")
@@ -21,7 +29,14 @@ public struct NamespaceSet: OptionSet, Hashable, Sendable {
 
     /// Moves the calling process into those that a namespace descriptor or a pidfd stands for (setns(2)).
     public func join(_ descriptor: Int32) throws(SystemError) {
-        try checked(clinux_setns(descriptor, Int32(bitPattern: UInt32(truncatingIfNeeded: rawValue))), "setns")
+        try checked(clinux_setns(descriptor, Int32(bitPattern: UInt32(truncatingIfNeeded: rawValue))), "setns", path: names)
+    }
+}
+
+extension OwnedDescriptor {
+    /// Which kind of namespace the descriptor is: its `CLONE_NEW*` bit (NS_GET_NSTYPE).
+    public func namespaceType() throws(SystemError) -> UInt64 {
+        UInt64(try checked(clinux_namespace_type(rawValue), "ioctl(NS_GET_NSTYPE)"))
     }
 }
 
@@ -31,10 +46,6 @@ public struct InitSpawn: Sendable {
     public var namespaces: NamespaceSet = []
     /// An open cgroup v2 directory to start in.
     public var controlGroup: SharedDescriptor?
-    /// A user namespace to join first.
-    public var userNamespace: SharedDescriptor?
-    /// A pid namespace to be born in: its descriptor.
-    public var pidNamespace: SharedDescriptor?
     /// The child waits for one byte on its channel, when its user namespace has been mapped, and is root of it before it executes.
     public var waitsForMapping = false
 
@@ -49,13 +60,9 @@ public struct InitSpawn: Sendable {
         request.program = program.rawValue
         request.channel = channel.rawValue
         request.cgroup = controlGroup?.rawValue ?? -1
-        request.user_namespace = userNamespace?.rawValue ?? -1
-        request.pid_namespace = pidNamespace?.rawValue ?? -1
         request.wait_for_mapping = waitsForMapping ? 1 : 0
         let result = unsafe clinux_spawn_init(&request)
         let operation = switch request.failed_step {
-        case Int32(CLINUX_SPAWN_JOIN_USER): "setns(CLONE_NEWUSER)"
-        case Int32(CLINUX_SPAWN_JOIN_PID): "setns(CLONE_NEWPID)"
         case Int32(CLINUX_SPAWN_BECOME_ROOT): "setresuid"
         case Int32(CLINUX_SPAWN_EXECUTE): "execveat"
         default: "clone3"

@@ -77,6 +77,11 @@ public enum OwnProcess {
     }
     /// fork(2), which only a single-threaded program may call. 0 in the child.
     public static func fork() throws(SystemError) -> Int32 { Int32(try checked(Int(clinux_fork()), "fork")) }
+    /// A fork in new namespaces whose parent is the caller's own (clone3(2) with CLONE_PARENT), which only a single-threaded program may
+    /// call. 0 in the child.
+    public static func forkSibling(_ namespaces: NamespaceSet) throws(SystemError) -> Int32 {
+        Int32(try checked(clinux_clone_sibling(namespaces.rawValue), "clone3"))
+    }
     public static func exitNow(_ code: Int32) -> Never { _exit(code) }
 }
 

@@ -6,12 +6,42 @@ public import LinuxSystem
 /// Locks this process in before the first guest instruction: whoever breaks out of the guest finds an empty file system, no
 /// privileges but those of a file server, and the few system calls of the thread that was taken over.
 public enum Jail {
+    /// As an ordinary user: becomes root of a user namespace with one id in it, this user's, and enters a mount namespace that it owns. So
+    /// the rest of the jail can be built; and to the guest the user's files are root's, all others nobody's, and none can be given away.
+    ///
+    /// Before there is a second thread. For root there is nothing to do.
+    /// - Returns: false where this user may make no user namespace.
+    public static func becomeRoot() throws(SystemError) -> Bool {
+        let (user, group) = (geteuid(), getegid())
+        if user == 0 { return true }
+        let result = clinux_unshare(CLONE_NEWUSER | CLONE_NEWNS)
+        // Forbidden (a sysctl, a filter of system calls), none allowed, or a kernel without.
+        if [EPERM, EACCES, ENOSPC, EUSERS, EINVAL, ENOSYS].contains(Int32(truncatingIfNeeded: -result)) { return false }
+        try checked(result, "unshare")
+        // An unprivileged map of groups demands it (user_namespaces(7)).
+        for (name, text) in [("setgroups", "deny"), ("uid_map", "0 \(user) 1"), ("gid_map", "0 \(group) 1")] {
+            try OwnedDescriptor(opening: "/proc/self/" + name, flags: O_WRONLY).writeAll(Array(text.utf8))
+        }
+        return true
+    }
+
+    /// The same object, found again in a mount namespace that this process has entered since it was opened: mounts of another cannot be cloned.
+    private static func foundAgain(_ share: borrowing OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
+        let links = try OwnedDescriptor(opening: "/proc/self/fd", flags: O_PATH | O_DIRECTORY)
+        let path = try links.linkTarget(of: "\(share.rawValue)")
+        let found = try OwnedDescriptor(opening: path, flags: O_PATH | O_NOFOLLOW)
+        let (old, new) = (try share.status(), try found.status())
+        guard old.fileSystem == new.fileSystem, old.inode == new.inode else { throw SystemError(Errno(rawValue: ESTALE), "open", path: path) }
+        return found
+    }
+
     /// Detaches a share from the host's file tree: a private clone of the tree below the descriptor, of which even `..` leads
     /// nowhere, without set-uid programs and devices, and read-only if asked for.
     ///
     /// Without CAP_SYS_ADMIN the descriptor comes back as it is; its server then confines itself.
     public static func detach(_ share: consuming OwnedDescriptor, readOnly: Bool) throws(SystemError) -> OwnedDescriptor {
-        let result = clinux_clone_tree(share.rawValue)
+        var result = clinux_clone_tree(share.rawValue)
+        if result == -Int(EINVAL) { result = clinux_clone_tree(try foundAgain(share).rawValue) }
         if result == -Int(EPERM) { return share }
         let clone = OwnedDescriptor(owning: Int32(try checked(result, "open_tree")))
         let attributes = UInt64(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) | (readOnly ? UInt64(MOUNT_ATTR_RDONLY) : 0)

@@ -23,7 +23,7 @@ struct BundleOptions: ParsableArguments {
     /// Makes the container, in either isolation.
     func create(_ container: Container, _ spec: RuntimeSpec, _ streams: Container.Streams, _ isolation: Isolation) throws(RuntimeError) -> Int32 {
         try container.create(
-            spec, bundle: path, streams: streams, components: .locate(), pidFile: pidFile.map(absolutePath), isolation: isolation, preservedDescriptors: preserveFds)
+            spec, bundle: path, streams: streams, pidFile: pidFile.map(absolutePath), isolation: isolation, preservedDescriptors: preserveFds)
     }
 }
 

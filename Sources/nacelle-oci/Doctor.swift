@@ -10,6 +10,7 @@ struct Doctor: ParsableCommand {
         commandName: "doctor",
         abstract: "Check what the runtime needs on this machine.",
         discussion: "One line each: ok, or what is wrong and how to mend it. Exit status 1 when microVMs cannot run.")
+    @ParentCommand var parent: NacelleOCI
     @Flag(help: "As JSON.") var json = false
     @Flag(help: "Only whether KVM can run a guest.") var kvm = false
 
@@ -23,7 +24,7 @@ struct Doctor: ParsableCommand {
     }
 
     func run() throws {
-        let checks = kvm ? Self.kvmChecks() : Self.kvmChecks() + Self.fileChecks() + Self.hostChecks()
+        let checks = kvm ? Self.kvmChecks() : Self.kvmChecks() + configurationChecks() + Self.hostChecks()
         json ? Self.printJSON(checks) : Self.printLines(checks)
         if checks.contains(where: { !$0.isOK && $0.isNeeded }) { throw ExitCode(1) }
     }
@@ -70,8 +71,18 @@ struct Doctor: ParsableCommand {
         }
     }
 
-    private static func fileChecks() -> [Check] {
-        let components = Components.locate()
+    /// The configuration file, which is needed in order if it is there, and the files that it names or that are found.
+    private func configurationChecks() -> [Check] {
+        do throws(RuntimeError) {
+            let file = try parent.configuration()
+            let text = file.path ?? "none (\(ConfigurationFile.defaultPath) does not exist)"
+            return [Check(name: "configuration", isOK: true, text: text)] + Self.fileChecks(.locate(file))
+        } catch {
+            return [Check(name: "configuration", isOK: false, text: error.message, remedy: "nothing can be run until it is mended")] + Self.fileChecks(.locate())
+        }
+    }
+
+    private static func fileChecks(_ components: Components) -> [Check] {
         func check(_ name: String, _ path: String, _ variable: String, magic: [UInt8], at offset: Int64, what: String) -> Check {
             do {
                 let file = try OwnedDescriptor(opening: path, flags: O_RDONLY)
@@ -103,7 +114,7 @@ struct Doctor: ParsableCommand {
                 remedy: "microVMs bring their own; the machine's jail is weaker"),
             Check(
                 name: "user", isOK: geteuid() == 0, isNeeded: false, text: geteuid() == 0 ? "root" : "uid \(geteuid())",
-                remedy: "as an ordinary user files get this user's ownership, whatever the guest asks for"),
+                remedy: "as an ordinary user: to containers this user's files are root's, all others nobody's, and there is no cgroup but a delegated one"),
             Check(
                 name: "memory", isOK: memory >= 512, isNeeded: false, text: "\(memory) MiB", remedy: "each machine takes up to its size"),
         ]

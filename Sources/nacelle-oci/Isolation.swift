@@ -9,7 +9,7 @@ extension NacelleOCI {
     /// The isolation of a new container.
     func isolation(for spec: RuntimeSpec) throws(RuntimeError) -> Isolation {
         let name = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? ""
-        return try IsolationChoice.resolve(flag: isolation, spec, programName: name, log: makeLog(), whyNoMachine: Self.whyNoMachine)
+        return try IsolationChoice.resolve(flag: isolation, spec, programName: name, configured: configuration().isolation, log: makeLog(), whyNoMachine: Self.whyNoMachine)
     }
 
     private static func whyNoMachine() -> String? {

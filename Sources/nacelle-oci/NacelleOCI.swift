@@ -3,6 +3,7 @@ public import ContainerRuntime
 import Glibc
 import LinuxSystem
 import OCISpec
+import Synchronization
 
 /// The root command: runc's global flags. Each verb is a file beside this one.
 struct NacelleOCI: ParsableCommand {
@@ -14,7 +15,7 @@ struct NacelleOCI: ParsableCommand {
             with config.json and rootfs/; `nacelle-oci spec` writes a config.json), then `nacelle-oci run ID` in it. Called by a name that ends in \
             `-namespace` (a link), it makes containers without a machine, as with --isolation namespace.
 
-            Files: /run/nacelle (state; --root), nacelle-vmm, nacelle-init, guest/vmlinux and guest/root.erofs beside this program or in ../libexec/nacelle \
+            Files: /run/nacelle (state; --root), /etc/nacelle/config.toml (settings; --config or NACELLE_CONFIG names another), nacelle-vmm, nacelle-init, guest/vmlinux and guest/root.erofs beside this program or in ../libexec/nacelle \
             (NACELLE_VMM, NACELLE_INIT, NACELLE_KERNEL and NACELLE_GUEST_IMAGE name others). `nacelle-oci doctor` checks the machine.
             """,
         version: Version.text,
@@ -22,18 +23,44 @@ struct NacelleOCI: ParsableCommand {
             Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Pause.self, Resume.self, Ps.self, Spec.self, FeaturesCommand.self, Doctor.self,
         ])
 
-    @Option(help: "Folder for the containers' state.") var root = "/run/nacelle"
+    @Option(help: "Folder for the containers' state: /run/nacelle, or for an ordinary user $XDG_RUNTIME_DIR/nacelle.") var root: String?
+    @Option(help: "Configuration file instead of /etc/nacelle/config.toml.") var config: String?
     @Option(help: "File to write the log to instead of standard error.") var log: String?
-    @Option(help: "Format of the log: text or json.") var logFormat = RuntimeLog.Format.text
+    @Option(help: "Format of the log: text or json.") var logFormat: RuntimeLog.Format?
     @Flag(help: "Log what is done.") var debug = false
     @Option(help: "How new containers are kept apart from the host: microvm (the default), namespace, or auto.") var isolation: IsolationChoice?
     @Flag(help: "Accepted as runc does; control groups are made directly, without systemd.") var systemdCgroup = false
-    @Option(help: "Accepted as runc does: true, false or auto.") var rootless: String?
+    @Option(help: "Do without control groups and device rules where they cannot be had: true, false or auto (the default).") var rootless: String?
     @Option(help: ArgumentHelp("Accepted as runc does.", visibility: .hidden)) var criu: String?
 
-    func makeLog() throws(RuntimeError) -> RuntimeLog { try RuntimeLog(path: log, format: logFormat, debug: debug) }
-    func container(_ id: String) throws(RuntimeError) -> Container { try Container(root: absoluteRoot, id: id, log: makeLog()) }
-    var absoluteRoot: String { absolutePath(root) }
+    func makeLog() throws(RuntimeError) -> RuntimeLog {
+        let file = try configuration()
+        return try RuntimeLog(path: log ?? file.log, format: logFormat ?? file.logFormat ?? .text, debug: debug || file.debug ?? false)
+    }
+
+    func container(_ id: String) throws(RuntimeError) -> Container {
+        let container = try Container(root: absoluteRoot, id: id, log: makeLog(), configuration: configuration())
+        container.isRootless = try Rootless.choice(rootless)
+        return container
+    }
+
+    var absoluteRoot: String {
+        get throws(RuntimeError) {
+            if let root { return absolutePath(root) }
+            if let root = try configuration().root { return root }
+            return try Rootless.defaultRoot()
+        }
+    }
+
+    /// The configuration file, read once.
+    func configuration() throws(RuntimeError) -> ConfigurationFile {
+        if let known = Self.known.withLock({ $0 }) { return known }
+        let file = try ConfigurationFile.load(config.map(absolutePath))
+        Self.known.withLock { $0 = file }
+        return file
+    }
+
+    private static let known = Mutex<ConfigurationFile?>(nil)
 }
 
 extension RuntimeLog.Format: ExpressibleByArgument {}
@@ -104,7 +131,7 @@ private enum Globals {
         var index = 0
         while index < arguments.count, arguments[index].hasPrefix("-") {
             own.append(arguments[index])
-            if ["--root", "--log", "--log-format", "--rootless", "--criu", "--isolation"].contains(arguments[index]), index + 1 < arguments.count {
+            if ["--root", "--log", "--log-format", "--rootless", "--criu", "--isolation", "--config"].contains(arguments[index]), index + 1 < arguments.count {
                 index += 1
                 own.append(arguments[index])
             }

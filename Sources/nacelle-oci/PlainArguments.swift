@@ -14,7 +14,7 @@ struct PlainArguments {
         var words = arguments[...]
         var own = PlainArguments()
         // The first word that is no option and no option's value is the verb.
-        guard own.take(&words, options: ["--root", "--log", "--log-format", "--isolation", "--rootless", "--criu"], flags: ["--debug", "--systemd-cgroup"], stopsAtOperand: true),
+        guard own.take(&words, options: ["--root", "--log", "--log-format", "--isolation", "--rootless", "--criu", "--config"], flags: ["--debug", "--systemd-cgroup"], stopsAtOperand: true),
             let verb = own.operands.first, let parent = own.globals()
         else { return nil }
         var rest = PlainArguments()
@@ -87,16 +87,20 @@ struct PlainArguments {
     // Every property must be set: one that ArgumentParser has not filled has no value.
 
     private func globals() -> NacelleOCI? {
-        guard let format = values["--log-format"].map({ RuntimeLog.Format(rawValue: $0) }) ?? .text else { return nil }
+        var format: RuntimeLog.Format?
+        if let asked = values["--log-format"] {
+            guard let known = RuntimeLog.Format(rawValue: asked) else { return nil }
+            format = known
+        }
         var isolation: IsolationChoice?
         if let asked = values["--isolation"] {
             guard let choice = IsolationChoice(rawValue: asked) else { return nil }
             isolation = choice
         }
         var command = NacelleOCI()
-        (command.root, command.log, command.logFormat) = (values["--root"] ?? "/run/nacelle", values["--log"], format)
+        (command.root, command.log, command.logFormat) = (values["--root"], values["--log"], format)
         (command.debug, command.systemdCgroup) = (flags.contains("--debug"), flags.contains("--systemd-cgroup"))
-        (command.isolation, command.rootless, command.criu) = (isolation, values["--rootless"], values["--criu"])
+        (command.isolation, command.rootless, command.criu, command.config) = (isolation, values["--rootless"], values["--criu"], values["--config"])
         return command
     }
 

@@ -35,6 +35,9 @@ final class Monitor {
         bootTimer = try TimerDescriptor()
         trace = Trace(try description.trace.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)) })
         trace.mark("vmm starts")
+        if try !Jail.becomeRoot() {
+            log.warning("this user can make no user namespace: files have the host's owners in the guest, and none can be given away")
+        }
         if description.needsProbe { try Self.probe() }
 
         let console = try description.console.map { SharedDescriptor(try OwnedDescriptor(opening: $0, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, mode: 0o600)) }
@@ -109,7 +112,7 @@ final class Monitor {
     /// From here on this process can do what its guest needs and no more. Namespaces and capabilities belong to threads, so
     /// they are given up before others start; each thread then binds itself to its own system calls, this one last.
     private func jailAndStart() throws {
-        if try !Jail.leaveFileSystem() { log.warning("not root: the machine's process keeps the host's file system in view") }
+        if try !Jail.leaveFileSystem() { log.warning("neither root nor in a user namespace: the machine's process keeps the host's file system in view") }
         try Jail.dropPrivileges(servesFiles: files != nil)
         let log = log
         @Sendable func bind(_ filter: SystemCallFilter) {

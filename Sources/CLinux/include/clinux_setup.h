@@ -4,9 +4,11 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/ioprio.h>
+#include <linux/nsfs.h>
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,6 +16,8 @@
 #include <unistd.h>
 
 static inline long clinux_setns(int fd, int type) { return clinux_result(setns(fd, type)); }
+// The CLONE_NEW* bit of a namespace's descriptor.
+static inline long clinux_namespace_type(int fd) { return clinux_result(ioctl(fd, NS_GET_NSTYPE)); }
 static inline long clinux_sethostname(const char *name, size_t size) { return clinux_result(sethostname(name, size)); }
 static inline long clinux_setdomainname(const char *name, size_t size) { return clinux_result(setdomainname(name, size)); }
 static inline long clinux_setgroups(const uint32_t *groups, size_t count) { return clinux_result(setgroups(count, groups)); }

@@ -16,16 +16,12 @@ struct clinux_spawn {
   int program;             // nacelle-init, open
   int channel;             // the child's end of the handshake: becomes its descriptor 3
   int cgroup;              // a cgroup v2 directory to start in
-  int user_namespace;      // joined first
-  int pid_namespace;       // joined before the child is made, so that the child is in it
   int wait_for_mapping;    // the child reads one byte from the channel and becomes root of its user namespace before it executes
   int pid;                 // out: the child, in the caller's pid namespace
   int failed_step;         // out: which step failed: one of CLINUX_SPAWN_*
 };
 enum {
   CLINUX_SPAWN_CLONE = 1,
-  CLINUX_SPAWN_JOIN_USER,
-  CLINUX_SPAWN_JOIN_PID,
   CLINUX_SPAWN_BECOME_ROOT,
   CLINUX_SPAWN_EXECUTE,
 };
@@ -52,7 +48,7 @@ __attribute__((always_inline)) static inline long clinux_raw(long number, long a
 #endif
 }
 
-// What the helper and the child write into the parent's memory: without this the optimiser sees `spawn` escape only on paths that
+// What the child writes into the parent's memory: without this the optimiser sees `spawn` escape only on paths that
 // never return, and takes what the parent stored before the clone for what is there after it.
 __attribute__((always_inline)) static inline void clinux_spawn_shared(struct clinux_spawn *spawn) {
   __asm__ volatile("" : : "r"(spawn) : "memory");
@@ -81,83 +77,40 @@ failed:
   __builtin_unreachable();
 }
 
-// Clones the child with `extra` flags; the result is the pid or -errno.
-__attribute__((noinline)) static inline long clinux_spawn_clone(struct clinux_spawn *spawn, uint64_t extra) {
+// Makes the child. 0, or -errno with `failed_step` set; then no child is left.
+__attribute__((noinline)) static inline long clinux_spawn_init(struct clinux_spawn *spawn) {
   struct clone_args arguments;
   memset(&arguments, 0, sizeof arguments);
-  arguments.flags = spawn->flags | extra | (spawn->cgroup >= 0 ? CLONE_INTO_CGROUP : 0);
-  // With CLONE_PARENT the signal is inherited from the caller's own and must not be given.
-  arguments.exit_signal = extra & CLONE_PARENT ? 0 : SIGCHLD;
+  arguments.flags = spawn->flags | (spawn->cgroup >= 0 ? CLONE_INTO_CGROUP : 0);
+  arguments.exit_signal = SIGCHLD;
   arguments.cgroup = spawn->cgroup >= 0 ? (uint64_t)spawn->cgroup : 0;
   if (!spawn->wait_for_mapping) arguments.flags |= CLONE_VM | CLONE_VFORK;
   spawn->pid = 0;
   spawn->failed_step = CLINUX_SPAWN_CLONE;
-  long pid = clinux_raw(SYS_clone3, (long)&arguments, sizeof arguments, 0, 0, 0);
-  if (pid == 0) clinux_spawn_child(spawn);
   clinux_spawn_shared(spawn);
-  return pid;
-}
-
-// A child in namespaces that can only be joined before cloning: an intermediate joins them, clones the child as its sibling and ends.
-__attribute__((noinline, noreturn)) static inline void clinux_spawn_intermediate(struct clinux_spawn *spawn) {
-  long result = 0;
-  int step = CLINUX_SPAWN_JOIN_USER;
-  if (spawn->user_namespace >= 0) result = clinux_raw(SYS_setns, spawn->user_namespace, CLONE_NEWUSER, 0, 0, 0);
-  if (result >= 0 && spawn->pid_namespace >= 0) {
-    step = CLINUX_SPAWN_JOIN_PID;
-    result = clinux_raw(SYS_setns, spawn->pid_namespace, CLONE_NEWPID, 0, 0, 0);
-  }
-  if (result >= 0 && spawn->user_namespace >= 0) {
-    step = CLINUX_SPAWN_BECOME_ROOT;
-    result = clinux_raw(SYS_setresgid, 0, 0, 0, 0, 0);
-    if (result >= 0) result = clinux_raw(SYS_setresuid, 0, 0, 0, 0, 0);
-  }
-  if (result >= 0) {
-    result = clinux_spawn_clone(spawn, CLONE_PARENT);
-    // The child could not execute: it left the reason and is a child of the caller, to be waited for.
-    if (result > 0 && spawn->pid < 0) { spawn->user_namespace = (int)result; result = spawn->pid; }
-    else if (result > 0) spawn->failed_step = 0;
-    step = spawn->failed_step;
-  }
-  spawn->failed_step = step;
-  spawn->pid = (int)result;
-  clinux_raw(SYS_exit_group, 0, 0, 0, 0, 0);
-  __builtin_unreachable();
-}
-
-// Makes the child. 0, or -errno with `failed_step` set; then no child is left.
-static inline long clinux_spawn_init(struct clinux_spawn *spawn) {
   sigset_t all, old;
-  clinux_spawn_shared(spawn);
   sigfillset(&all);
   // No handler of the parent's may run in a child that shares its memory.
   sigprocmask(SIG_SETMASK, &all, &old);
-  long result;
-  if (spawn->user_namespace < 0 && spawn->pid_namespace < 0) {
-    result = clinux_spawn_clone(spawn, 0);
-    if (result > 0 && spawn->pid < 0) {
-      long reason = spawn->pid;
-      waitpid((int)result, NULL, 0);
-      result = reason;
-    }
-  } else {
-    struct clone_args arguments;
-    memset(&arguments, 0, sizeof arguments);
-    arguments.flags = CLONE_VM | CLONE_VFORK;
-    arguments.exit_signal = SIGCHLD;
-    spawn->pid = 0;
-    int joined_user = spawn->user_namespace;
-    long helper = clinux_raw(SYS_clone3, (long)&arguments, sizeof arguments, 0, 0, 0);
-    if (helper == 0) clinux_spawn_intermediate(spawn);
-    clinux_spawn_shared(spawn);
-    result = helper < 0 ? helper : spawn->pid;
-    if (helper > 0) waitpid((int)helper, NULL, __WALL);
-    if (result < 0 && spawn->failed_step >= CLINUX_SPAWN_BECOME_ROOT && spawn->user_namespace > 0 && spawn->user_namespace != joined_user) {
-      waitpid(spawn->user_namespace, NULL, __WALL);
-    }
+  long result = clinux_raw(SYS_clone3, (long)&arguments, sizeof arguments, 0, 0, 0);
+  if (result == 0) clinux_spawn_child(spawn);
+  clinux_spawn_shared(spawn);
+  if (result > 0 && spawn->pid < 0) {
+    long reason = spawn->pid;
+    waitpid((int)result, NULL, 0);
+    result = reason;
   }
   sigprocmask(SIG_SETMASK, &old, NULL);
   if (result < 0) return result;
   spawn->pid = (int)result;
   return 0;
+}
+
+// fork of a child in new namespaces that is the caller's sibling: its parent is the caller's. 0 in the child. For a program with one thread.
+static inline long clinux_clone_sibling(uint64_t namespaces) {
+  struct clone_args arguments;
+  memset(&arguments, 0, sizeof arguments);
+  // The signal of its end is inherited from the caller's own and must not be given.
+  arguments.flags = namespaces | CLONE_PARENT;
+  return clinux_raw(SYS_clone3, (long)&arguments, sizeof arguments, 0, 0, 0);
 }
