@@ -7,6 +7,8 @@
 //        │   then one bare byte before it executes)        │
 //        │ ──── plan (+ descriptors: streams, namespaces) ▶│  namespaces, mounts, devices, terminal …
 //        │ ◀──── warning (any number)                      │
+//        │ ◀──── seccompListener (a number of its own)     │  a filter that asks an agent; any time before prepared
+//        │ ──── proceed ─────────────────────────────────▶ │
 //        │ ◀──── terminal (+ the master)                   │  only with a terminal
 //        │ ◀──── beforePivot                               │  only when the plan has hooks there
 //        │ ──── proceed ─────────────────────────────────▶ │
@@ -53,6 +55,8 @@ public struct InitPlan: Equatable, Sendable {
     public var preservedCount: UInt32
     /// The namespaces to join, one descriptor each, in this order: `CLONE_NEW*` bits as setns(2) takes them.
     public var joins: [UInt64]
+    /// Positions in `mounts` whose mounts the launcher has made: one detached mount each follows the namespaces.
+    public var preparedMounts: [UInt32]
     /// The namespaces (`CLONE_NEW*` bits) that the process makes itself once it runs.
     public var unshares: UInt64
     /// The process does not own the machine's devices: they are bound from the outside instead of made.
@@ -72,6 +76,7 @@ public struct InitPlan: Equatable, Sendable {
         hasStandardStreams = false
         preservedCount = 0
         joins = []
+        preparedMounts = []
         unshares = 0
         inUserNamespace = false
         controlGroups = []
@@ -92,10 +97,12 @@ public enum InitMessage: Equatable, Sendable {
     case beforePivot
     case prepared
     case failed(Failure)
+    /// The child's descriptor by which a seccomp agent answers. The child waits for `proceed`.
+    case seccompListener(UInt32)
 }
 
 extension InitMessage {
-    private enum Kind: UInt16 { case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed }
+    private enum Kind: UInt16 { case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed, seccompListener }
 
     public func frame() -> Frame {
         var writer = ByteWriter()
@@ -116,6 +123,9 @@ extension InitMessage {
             kind = .failed
             writer.append(failure.code.rawValue)
             writer.append(failure.message)
+        case .seccompListener(let number):
+            kind = .seccompListener
+            writer.append(number)
         }
         return Frame(kind: kind.rawValue, request: 0, payload: writer.bytes)
     }
@@ -134,6 +144,7 @@ extension InitMessage {
         case .failed:
             let code = Failure.Code(rawValue: try reader.integer(UInt16.self, "failure code")) ?? .other
             self = .failed(Failure(code, try reader.string("failure message")))
+        case .seccompListener: self = .seccompListener(try reader.integer(UInt32.self, "listener"))
         }
         try reader.end()
     }
@@ -147,6 +158,8 @@ extension InitPlan {
         writer.append(preservedCount)
         writer.append(UInt32(truncatingIfNeeded: joins.count))
         for join in joins { writer.append(join) }
+        writer.append(UInt32(truncatingIfNeeded: preparedMounts.count))
+        for position in preparedMounts { writer.append(position) }
         writer.append(unshares)
         writer.append(inUserNamespace)
         writer.append(UInt32(truncatingIfNeeded: controlGroups.count))
@@ -168,6 +181,8 @@ extension InitPlan {
         preservedCount = try reader.integer(UInt32.self, "preserved descriptors")
         let joinCount = try reader.integer(UInt32.self, "join count")
         for _ in 0..<joinCount { joins.append(try reader.integer(UInt64.self, "join")) }  // bounded by the payload
+        let mountCount = try reader.integer(UInt32.self, "mount count")
+        for _ in 0..<mountCount { preparedMounts.append(try reader.integer(UInt32.self, "mount")) }  // bounded by the payload
         unshares = try reader.integer(UInt64.self, "unshares")
         inUserNamespace = try reader.bool("user namespace")
         let placeCount = try reader.integer(UInt32.self, "control group count")

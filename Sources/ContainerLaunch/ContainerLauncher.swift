@@ -50,7 +50,7 @@ public final class ContainerLauncher {
     /// - Parameter streams: `.terminal()` exactly when the plan's process has a terminal.
     public func create(streams: LaunchStreams) throws(LaunchError) -> LaunchedContainer {
         guard let process = plan.process else { throw LaunchError(.other, "process is missing from the configuration") }
-        if let field = ContainerLauncher.unsupportedFields(of: plan).first { throw LaunchError(.unsupported, "\(field) is not supported") }
+        if let problem = ContainerLauncher.unsupportedFields(of: plan).first { throw LaunchError(.unsupported, "\(problem)") }
         try streams.check(process)
         let linux = plan.linux ?? LinuxSpec()
         let namespaces = try NamespacePlan(linux)
@@ -95,8 +95,11 @@ public final class ContainerLauncher {
                 try ProcessLimits.writeMaps(linux, of: handshake.pid)
                 try handshake.mapped()
             }
+            let mounts = try PreparedMounts.make(plan) { () throws(LaunchError) in try namespaces.userNamespace(of: handshake.pid) }
+            if !linux.netDevices.isEmpty { try NetworkDevices.move(linux.netDevices, to: namespaces.networkNamespace(of: handshake.pid)) }
             var message = InitPlan(role: .container, configuration: plan.json.bytes())
             message.joins = namespaces.joins.map(\.namespaces.rawValue)
+            message.preparedMounts = mounts.map { UInt32($0.position) }
             message.unshares = namespaces.unshared.rawValue
             message.inUserNamespace = namespaces.inUserNamespace
             message.controlGroups = group?.initPlaces ?? []
@@ -105,9 +108,11 @@ public final class ContainerLauncher {
                 if !hooks.createContainer.isEmpty { message.createState = hookState(handshake.pid, .creating).json.bytes() }
                 if !hooks.startContainer.isEmpty { message.startState = hookState(handshake.pid, .created).json.bytes() }
             }
-            try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor), startPipes: startPipes)
+            try handshake.send(message, streams, joins: namespaces.joins.map(\.descriptor), mounts: mounts.map(\.mount), startPipes: startPipes)
             let pid = handshake.pid
-            try handshake.waitUntilPrepared { () throws(LaunchError) in try self.beforePivot?(pid) }
+            try handshake.waitUntilPrepared(
+                beforePivot: { () throws(LaunchError) in try self.beforePivot?(pid) },
+                listener: { (listener) throws(LaunchError) in try self.deliver(listener, ofProcess: pid, self.hookState(pid, .creating)) })
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: namespaces.inUserNamespace)
             return handshake
         } catch {
@@ -133,7 +138,9 @@ extension LaunchStreams {
 
 extension Handshake {
     /// Sends a plan with the descriptors that it announces.
-    func send(_ plan: InitPlan, _ streams: LaunchStreams, joins: [SharedDescriptor], startPipes: StartPipes? = nil) throws(LaunchError) {
+    func send(
+        _ plan: InitPlan, _ streams: LaunchStreams, joins: [SharedDescriptor], mounts: [SharedDescriptor] = [], startPipes: StartPipes? = nil
+    ) throws(LaunchError) {
         var plan = plan
         var descriptors: [SharedDescriptor] = []
         if let standard = streams.standard {
@@ -142,7 +149,7 @@ extension Handshake {
         }
         plan.preservedCount = UInt32(streams.preserved.count)
         plan.startsByPipes = startPipes != nil
-        try send(plan, descriptors: descriptors + streams.preserved + joins + (startPipes.map { [$0.start, $0.answer] } ?? []))
+        try send(plan, descriptors: descriptors + streams.preserved + joins + mounts + (startPipes.map { [$0.start, $0.answer] } ?? []))
     }
 }
 

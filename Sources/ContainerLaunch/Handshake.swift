@@ -41,8 +41,10 @@ final class Handshake {
         try communicate { (channel) throws(InitChannelError) in try channel.send(.plan(plan), descriptors: descriptors) }
     }
 
-    /// Reads until the child is prepared. `beforePivot` runs when it stops there.
-    func waitUntilPrepared(beforePivot: (() throws(LaunchError) -> Void)?) throws(LaunchError) {
+    /// Reads until the child is prepared. `beforePivot` runs when it stops there; `listener` gets the one of its filter.
+    func waitUntilPrepared(
+        beforePivot: () throws(LaunchError) -> Void = {}, listener: (_ listener: SharedDescriptor) throws(LaunchError) -> Void
+    ) throws(LaunchError) {
         while true {
             let received = try communicate { (channel) throws(InitChannelError) in try channel.receive(timeout: timeout) }
             guard let received else { throw unexpectedEnd() }
@@ -50,13 +52,23 @@ final class Handshake {
             case .warning(let text): warnings.append(text)
             case .terminal: terminal = received.descriptors.first
             case .beforePivot:
-                try beforePivot?()
+                try beforePivot()
+                try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed) }
+            case .seccompListener(let number):
+                try listener(try copy(number))
                 try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed) }
             case .prepared: return
             case .failed(let failure): throw LaunchError(failure)
             case .plan, .proceed, .start: throw LaunchError(.other, "nacelle-init sent an unexpected message")
             }
         }
+    }
+
+    /// One of the child's descriptors. It cannot send it: its filter may be in force.
+    private func copy(_ number: UInt32) throws(LaunchError) -> SharedDescriptor {
+        do throws(SystemError) {
+            return try processDescriptor.with { (process) throws(SystemError) in SharedDescriptor(try process.copyDescriptor(Int32(truncatingIfNeeded: number))) }
+        } catch { throw LaunchError("seccomp listener", error) }
     }
 
     /// Lets it execute its program, and waits until it has: then its end of the socket closes.

@@ -80,16 +80,8 @@ public final class LaunchedContainer {
         if members.contains(.pid) { spawn.pidNamespace = self.process.processDescriptor }
         // A container that has split its group up has no room in it; its first process is in a group that has.
         spawn.controlGroup = try group?.unifiedDescriptor(forChildOfUserNamespace: false)
-        let handshake: Handshake
-        do throws(LaunchError) {
-            handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
-        } catch {
-            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
-            spawn.controlGroup = own
-            do throws(LaunchError) {
-                handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
-            } catch { throw missing(error) }
-        }
+        let affinity = process.execCPUAffinity
+        let handshake = try ExecAffinity.confined(to: affinity?.initial) { () throws(LaunchError) in try begin(&spawn) }
         do throws(LaunchError) {
             if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
             var message = InitPlan(role: .process, configuration: plan.json.bytes())
@@ -97,7 +89,11 @@ public final class LaunchedContainer {
             if !joined.isEmpty { message.joins = [joined.rawValue] }
             message.inUserNamespace = members.contains(.user)
             try handshake.send(message, streams, joins: joined.isEmpty ? [] : [self.process.processDescriptor])
-            try handshake.waitUntilPrepared(beforePivot: nil)
+            let ofContainer = self.process.pid
+            try handshake.waitUntilPrepared { (listener) throws(LaunchError) in
+                try launcher.deliver(listener, ofProcess: handshake.pid, launcher.hookState(ofContainer, .running))
+            }
+            try ExecAffinity.set(affinity?.final, of: handshake.pid)
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: members.contains(.user))
             if let terminal = handshake.terminal { try beforeStart(terminal) }
             try handshake.start()
@@ -106,6 +102,18 @@ public final class LaunchedContainer {
             throw error
         }
         return LaunchedProcess(handshake)
+    }
+
+    private func begin(_ spawn: inout InitSpawn) throws(LaunchError) -> Handshake {
+        do throws(LaunchError) {
+            return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
+        } catch {
+            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
+            spawn.controlGroup = own
+            do throws(LaunchError) {
+                return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
+            } catch { throw missing(error) }
+        }
     }
 
     /// When the container's process has ended, that is the reason why a further one cannot be made.

@@ -39,6 +39,20 @@ struct NamespacePlan {
         if !cloned.contains(.mount) { throw LaunchError(.unsupported, "linux.namespaces: a mount namespace is required") }
     }
 
+    /// The user namespace of a process that this plan has made; nil when it has the launcher's.
+    func userNamespace(of pid: Int32) throws(LaunchError) -> SharedDescriptor? {
+        hasNewUserNamespace ? try NamespacePlan.open("/proc/\(pid)/ns/user") : userNamespace
+    }
+
+    /// The network namespace that it has or will join; nil when it has the launcher's.
+    func networkNamespace(of pid: Int32) throws(LaunchError) -> SharedDescriptor? {
+        cloned.contains(.network) ? try NamespacePlan.open("/proc/\(pid)/ns/net") : joins.first { $0.namespaces == .network }?.descriptor
+    }
+
+    private static func open(_ path: String) throws(LaunchError) -> SharedDescriptor {
+        do throws(SystemError) { return SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_RDONLY)) } catch { throw LaunchError("namespace", error) }
+    }
+
     /// All namespaces that a further process of the container must join: setns(2) with a pidfd takes them at once.
     static func members(_ linux: LinuxSpec) -> NamespaceSet {
         linux.namespaces.reduce([]) { $0.union(NamespaceSet(rawValue: $1.type.cloneFlag)) }

@@ -15,6 +15,7 @@ struct HostNamespaces: Sandbox {
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.checkInitProgram()
         _ = try HostPlan(creation.spec, bundle: creation.bundle)
+        try HostResourceControl.check(creation.spec, state)
         if creation.preservedDescriptors > LaunchStreams.maximumPreserved {
             throw RuntimeError("--preserve-fds: at most \(LaunchStreams.maximumPreserved) are possible")
         }
@@ -45,6 +46,7 @@ struct HostNamespaces: Sandbox {
                     current.pid = pid
                     current.startTime = ProcessIdentity.startTime(of: pid) ?? 0
                     try state.save(current)
+                    try HostResourceControl.apply(creation.spec, state, &current)
                     try creation.runRuntimeHooks(current)
                 } catch { throw LaunchError(.other, error.message) }
             }
@@ -110,6 +112,7 @@ struct HostNamespaces: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
+        try HostResourceControl.delete(record)
         try HostControlGroup.delete(record)
     }
 
@@ -118,6 +121,8 @@ struct HostNamespaces: Sandbox {
     }
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
+        let problems = HostPlan.unsupportedFields(process)
+        guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
         do throws(LaunchError) {
             let launched = try existing(record).exec(process: process, streams: launchStreams(streams, preservedDescriptors)) { (terminal) throws(LaunchError) in
                 if case .newTerminal(let deliver) = streams { try Self.deliver(terminal, deliver) }
@@ -132,6 +137,7 @@ struct HostNamespaces: Sandbox {
         let plan: RuntimeSpec
         do throws(RuntimeError) { plan = try HostPlan(try state.configuration(), bundle: record.bundle).spec } catch { throw LaunchError(.other, error.message) }
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: Components.locate().initProgram)
+        launcher.hookState = { (_, status) in record.state(status) }
         let container = try launcher.existing(pid: record.pid, controlGroups: record.controlGroups)
         // The descriptor names one process for good; only now is it known that it is the right one.
         guard record.isAlive else { throw LaunchError(.noSuchProcess, "container not running") }

@@ -16,6 +16,8 @@ final class InitProcess {
     var preserved: [SharedDescriptor]
     /// To read `start` from and to write a failure to, when the launcher does not stay.
     var startPipes: [SharedDescriptor]
+    /// Entries of `mounts`, by their position, that the launcher has made.
+    let preparedMounts: [Int: SharedDescriptor]
     /// Namespaces to join, in order.
     let joins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
 
@@ -37,13 +39,16 @@ final class InitProcess {
         let streamCount = plan.hasStandardStreams ? 3 : 0
         let preservedCount = Int(plan.preservedCount)
         let pipeCount = plan.startsByPipes ? 2 : 0
-        guard descriptors.count == streamCount + preservedCount + plan.joins.count + pipeCount else {
+        let mountCount = plan.preparedMounts.count
+        guard descriptors.count == streamCount + preservedCount + plan.joins.count + mountCount + pipeCount else {
             throw SetupError("the launcher sent \(descriptors.count) descriptors and announced others")
         }
         standardStreams = Array(descriptors[..<streamCount])
         preserved = Array(descriptors[streamCount..<(streamCount + preservedCount)])
         startPipes = Array(descriptors.suffix(pipeCount))
         joins = zip(plan.joins, descriptors[(streamCount + preservedCount)...]).map { (NamespaceSet(rawValue: $0), $1) }
+        let mounts = descriptors.dropLast(pipeCount).suffix(mountCount)
+        preparedMounts = Dictionary(zip(plan.preparedMounts.map { Int($0) }, mounts)) { first, _ in first }
     }
 
     func setRoot(_ root: consuming RootDirectory) { self.root = consume root }
