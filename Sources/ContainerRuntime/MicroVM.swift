@@ -137,6 +137,9 @@ struct MicroVM: Sandbox {
         if preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         let problems = GuestPlan.unsupportedFields(process)
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
+        var process = process
+        // At most "unconfined": see GuestPlan.
+        process.apparmorProfile = nil
         let connection = try connect(record)
         defer { withExtendedLifetime(streams) {} }
         let request = Request.exec(process: Container.execProcess, plan: process.json.bytes(), streams: ProcessStreams(terminal: process.terminal))

@@ -122,6 +122,7 @@ extension MountSpec {
         }
         if isIdentityMapped {
             check(isBind, uidMappings.isEmpty ? "options" : "uidMappings", "only bind mounts can be id-mapped")
+            check(!options.contains("remount"), "options", "a remount cannot be id-mapped")
             if uidMappings.isEmpty && gidMappings.isEmpty {
                 check(inUserNamespace, "options", "an id-mapped mount needs uidMappings and gidMappings, its own or the container's")
             }

@@ -89,6 +89,7 @@ struct SpecTests {
         (#""mounts":[{"destination":"/x","type":"bind","source":"/x","options":["ridmap"]}]"#, "mounts[0].options: an id-mapped mount needs uidMappings and gidMappings"),
         (#""mounts":[{"destination":"/x","type":"bind","source":"/x","uidMappings":[{"containerID":0,"hostID":0,"size":0}],"gidMappings":[{"containerID":0,"hostID":0,"size":1}]}]"#,
             "mounts[0].uidMappings[0].size: is 0"),
+        (#""mounts":[{"destination":"/x","type":"bind","source":"/x","options":["remount","idmap"]}]"#, "mounts[0].options: a remount cannot be id-mapped"),
         (#""linux":{"namespaces":[{"type":"time"}],"timeOffsets":{"monotonic":{"nanosecs":1000000000}}}"#, "linux.timeOffsets.monotonic.nanosecs: must be less than 1000000000"),
         (#""linux":{"netDevices":{"eth0":{}}}"#, "linux.netDevices: need a network namespace"),
         (#""linux":{"namespaces":[{"type":"network"}],"netDevices":{"a b":{}}}"#, "linux.netDevices.a b: is not the name of a network device"),
