@@ -12,6 +12,8 @@
 //        │ ◀──── moved (the pid of what goes on in it)     │  staged: then it exits
 //        │ ──── proceed ─────────────────────────────────▶ │  namespaces, mounts, devices, terminal …
 //        │ ◀──── warning (any number)                      │
+//        │ ◀──── seccompListener (a number of its own)     │  a filter that asks an agent; any time before prepared
+//        │ ──── proceed ─────────────────────────────────▶ │
 //        │ ◀──── terminal (+ the master)                   │  only with a terminal
 //        │ ◀──── beforePivot                               │  only when the plan has hooks there
 //        │ ──── proceed (+ what its hooks get to read) ──▶ │
@@ -80,6 +82,8 @@ public struct InitPlan: Equatable, Sendable {
     public var joins: [UInt64]
     /// Before everything else; its descriptors follow those of `joins`.
     public var stage: Stage?
+    /// Positions in `mounts` whose mounts the launcher has made: one detached mount each follows the namespaces.
+    public var preparedMounts: [UInt32]
     /// The namespaces (`CLONE_NEW*` bits) that the process makes itself once it runs.
     public var unshares: UInt64
     /// The process does not own the machine's devices: they are bound from the outside instead of made.
@@ -96,6 +100,7 @@ public struct InitPlan: Equatable, Sendable {
         hasStandardStreams = false
         preservedCount = 0
         joins = []
+        preparedMounts = []
         unshares = 0
         inUserNamespace = false
         controlGroups = []
@@ -120,10 +125,14 @@ public enum InitMessage: Equatable, Sendable {
     case unmapped
     /// From here on a sibling speaks, with this pid in the pid namespace that nacelle-init was started in.
     case moved(pid: Int32)
+    /// The child's descriptor by which a seccomp agent answers. The child waits for `proceed`.
+    case seccompListener(UInt32)
 }
 
 extension InitMessage {
-    private enum Kind: UInt16 { case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed, unmapped, moved }
+    private enum Kind: UInt16 {
+        case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed, unmapped, moved, seccompListener
+    }
 
     public func frame() -> Frame {
         var writer = ByteWriter()
@@ -151,6 +160,9 @@ extension InitMessage {
         case .moved(let pid):
             kind = .moved
             writer.append(UInt32(bitPattern: pid))
+        case .seccompListener(let number):
+            kind = .seccompListener
+            writer.append(number)
         }
         return Frame(kind: kind.rawValue, request: 0, payload: writer.bytes)
     }
@@ -171,6 +183,7 @@ extension InitMessage {
             self = .failed(Failure(code, try reader.string("failure message")))
         case .unmapped: self = .unmapped
         case .moved: self = .moved(pid: Int32(bitPattern: try reader.integer(UInt32.self, "pid")))
+        case .seccompListener: self = .seccompListener(try reader.integer(UInt32.self, "listener"))
         }
         try reader.end()
     }
@@ -191,6 +204,8 @@ extension InitPlan {
             writer.append(stage.makesUserNamespace)
             writer.append(stage.cloned)
         }
+        writer.append(UInt32(truncatingIfNeeded: preparedMounts.count))
+        for position in preparedMounts { writer.append(position) }
         writer.append(unshares)
         writer.append(inUserNamespace)
         writer.append(UInt32(truncatingIfNeeded: controlGroups.count))
@@ -218,6 +233,8 @@ extension InitPlan {
             stage.cloned = try reader.integer(UInt64.self, "stage clone")
             self.stage = stage
         }
+        let mountCount = try reader.integer(UInt32.self, "mount count")
+        for _ in 0..<mountCount { preparedMounts.append(try reader.integer(UInt32.self, "mount")) }  // bounded by the payload
         unshares = try reader.integer(UInt64.self, "unshares")
         inUserNamespace = try reader.bool("user namespace")
         let placeCount = try reader.integer(UInt32.self, "control group count")

@@ -52,7 +52,7 @@ public final class ContainerLauncher {
     /// - Parameter streams: `.terminal()` exactly when the plan's process has a terminal.
     public func create(streams: LaunchStreams) throws(LaunchError) -> LaunchedContainer {
         guard let process = plan.process else { throw LaunchError(.other, "process is missing from the configuration") }
-        if let field = ContainerLauncher.unsupportedFields(of: plan).first { throw LaunchError(.unsupported, "\(field) is not supported") }
+        if let problem = ContainerLauncher.unsupportedFields(of: plan).first { throw LaunchError(.unsupported, "\(problem)") }
         try streams.check(process)
         let linux = plan.linux ?? LinuxSpec()
         let namespaces = try NamespacePlan(linux)
@@ -104,28 +104,41 @@ public final class ContainerLauncher {
                 try handshake.mapped()
             }
             try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
+            let mounts = try PreparedMounts.make(plan) { () throws(LaunchError) in try namespaces.userNamespace(of: handshake.pid) }
             var message = InitPlan(role: .container, configuration: plan.json.bytes())
             if namespaces.isStaged {
                 message.stage = InitPlan.Stage(
                     joins: [], makesUserNamespace: namespaces.hasNewUserNamespace, cloned: namespaces.cloned.subtracting(.user).rawValue)
+            } else {
+                try moveNetworkDevices(to: namespaces, of: handshake.pid)
             }
+            message.preparedMounts = mounts.map { UInt32($0.position) }
             message.unshares = namespaces.unshared.rawValue
             message.inUserNamespace = namespaces.inUserNamespace
             message.controlGroups = group?.initPlaces ?? []
             message.stopsBeforePivot = beforePivot != nil || plan.hooks.map { !$0.createContainer.isEmpty || !$0.startContainer.isEmpty } ?? false
-            try handshake.send(message, streams, joins: namespaces.joins, stageJoins: namespaces.stageJoins, startPipes: startPipes)
+            try handshake.send(
+                message, streams, joins: namespaces.joins, stageJoins: namespaces.stageJoins, mounts: mounts.map(\.mount), startPipes: startPipes)
             try handshake.waitUntilPrepared(Handshake.Steps(
                 map: { (pid) throws(LaunchError) in try UserNamespaceMaps.write(linux, of: pid) },
                 beforePivot: { (pid) throws(LaunchError) in
                     try self.beforePivot?(pid)
                     return self.hookStates(pid)
-                }))
+                },
+                listener: { (pid, listener) throws(LaunchError) in try self.deliver(listener, ofProcess: pid, self.hookState(pid, .creating)) }))
+            // Only now does a staged process have its namespaces.
+            if namespaces.isStaged { try moveNetworkDevices(to: namespaces, of: handshake.pid) }
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: namespaces.inUserNamespace)
             return handshake
         } catch {
             handshake.abandon()
             throw error
         }
+    }
+
+    private func moveNetworkDevices(to namespaces: NamespacePlan, of pid: Int32) throws(LaunchError) {
+        guard let devices = plan.linux?.netDevices, !devices.isEmpty else { return }
+        try NetworkDevices.move(devices, to: namespaces.networkNamespace(of: pid))
     }
 
     private func hookStates(_ pid: Int32) -> (createState: [UInt8], startState: [UInt8]) {
@@ -153,7 +166,8 @@ extension LaunchStreams {
 extension Handshake {
     /// Sends a plan with the descriptors that it announces.
     func send(
-        _ plan: InitPlan, _ streams: LaunchStreams, joins: [NamespacePlan.Join], stageJoins: [NamespacePlan.Join], startPipes: StartPipes? = nil
+        _ plan: InitPlan, _ streams: LaunchStreams, joins: [NamespacePlan.Join], stageJoins: [NamespacePlan.Join], mounts: [SharedDescriptor] = [],
+        startPipes: StartPipes? = nil
     ) throws(LaunchError) {
         var plan = plan
         var descriptors: [SharedDescriptor] = []
@@ -165,7 +179,7 @@ extension Handshake {
         plan.joins = joins.map(\.namespaces.rawValue)
         plan.stage?.joins = stageJoins.map(\.namespaces.rawValue)
         plan.startsByPipes = startPipes != nil
-        descriptors += streams.preserved + joins.map(\.descriptor) + stageJoins.map(\.descriptor)
+        descriptors += streams.preserved + joins.map(\.descriptor) + stageJoins.map(\.descriptor) + mounts
         if let startPipes { descriptors += [startPipes.start, startPipes.answer] }
         try send(plan, descriptors: descriptors)
     }

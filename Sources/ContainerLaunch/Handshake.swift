@@ -47,10 +47,12 @@ final class Handshake {
         var map: (_ pid: Int32) throws(LaunchError) -> Void = { _ in }
         /// Before it enters its root; gives what its hooks get to read.
         var beforePivot: (_ pid: Int32) throws(LaunchError) -> (createState: [UInt8], startState: [UInt8]) = { _ in ([], []) }
+        /// Gets the listener of its filter of system calls.
+        var listener: (_ pid: Int32, _ listener: SharedDescriptor) throws(LaunchError) -> Void
     }
 
     /// Reads until the child is prepared.
-    func waitUntilPrepared(_ steps: Steps = Steps()) throws(LaunchError) {
+    func waitUntilPrepared(_ steps: Steps) throws(LaunchError) {
         while true {
             let received = try communicate { (channel) throws(InitChannelError) in try channel.receive(timeout: timeout) }
             guard let received else { throw unexpectedEnd() }
@@ -66,6 +68,9 @@ final class Handshake {
             case .beforePivot:
                 let states = try steps.beforePivot(pid)
                 try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed(createState: states.createState, startState: states.startState)) }
+            case .seccompListener(let number):
+                try steps.listener(pid, try copy(number))
+                try proceed()
             case .prepared: return
             case .failed(let failure): throw LaunchError(failure)
             case .plan, .proceed, .start: throw LaunchError(.other, "nacelle-init sent an unexpected message")
@@ -85,6 +90,13 @@ final class Handshake {
             _ = try waitForProcess(former)
             processDescriptor = SharedDescriptor(try ProcessDescriptor(next).intoDescriptor())
         } catch { throw LaunchError("handshake with nacelle-init", error) }
+    }
+
+    /// One of the child's descriptors. It cannot send it: its filter may be in force.
+    private func copy(_ number: UInt32) throws(LaunchError) -> SharedDescriptor {
+        do throws(SystemError) {
+            return try processDescriptor.with { (process) throws(SystemError) in SharedDescriptor(try process.copyDescriptor(Int32(truncatingIfNeeded: number))) }
+        } catch { throw LaunchError("seccomp listener", error) }
     }
 
     /// Lets it execute its program, and waits until it has: then its end of the socket closes.

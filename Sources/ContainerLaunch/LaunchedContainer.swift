@@ -79,16 +79,8 @@ public final class LaunchedContainer {
         var spawn = InitSpawn()
         // A container that has split its group up has no room in it; its first process is in a group that has.
         spawn.controlGroup = try group?.unifiedDescriptor()
-        let handshake: Handshake
-        do throws(LaunchError) {
-            handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
-        } catch {
-            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
-            spawn.controlGroup = own
-            do throws(LaunchError) {
-                handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
-            } catch { throw missing(error) }
-        }
+        let affinity = process.execCPUAffinity
+        let handshake = try ExecAffinity.confined(to: affinity?.initial) { () throws(LaunchError) in try begin(&spawn) }
         do throws(LaunchError) {
             if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
             try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
@@ -103,7 +95,10 @@ public final class LaunchedContainer {
             try handshake.send(
                 message, streams, joins: later.isEmpty ? [] : [(later, container)],
                 stageJoins: [.user, .pid].filter { stage.contains($0) }.map { ($0, container) })
-            try handshake.waitUntilPrepared()
+            try handshake.waitUntilPrepared(Handshake.Steps(listener: { (pid, listener) throws(LaunchError) in
+                try self.launcher.deliver(listener, ofProcess: pid, self.launcher.hookState(self.process.pid, .running))
+            }))
+            try ExecAffinity.set(affinity?.final, of: handshake.pid)
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: members.contains(.user))
             if let terminal = handshake.terminal { try beforeStart(terminal) }
             try handshake.start()
@@ -112,6 +107,18 @@ public final class LaunchedContainer {
             throw missing(error)
         }
         return LaunchedProcess(handshake)
+    }
+
+    private func begin(_ spawn: inout InitSpawn) throws(LaunchError) -> Handshake {
+        do throws(LaunchError) {
+            return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
+        } catch {
+            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
+            spawn.controlGroup = own
+            do throws(LaunchError) {
+                return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
+            } catch { throw missing(error) }
+        }
     }
 
     /// When the container's process has ended, that is the reason why a further one cannot be made.

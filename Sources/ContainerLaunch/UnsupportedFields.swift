@@ -1,31 +1,11 @@
 public import OCISpec
 
 extension ContainerLauncher {
-    /// The fields of a configuration that container set-up does not honour, by their JSON paths: a runtime refuses them.
+    /// What container set-up cannot honour of a valid configuration, by JSON paths: a runtime refuses it.
     ///
-    /// Of hooks, `prestart`, `createRuntime`, `poststart` and `poststop` are the runtime's own to run.
-    public static func unsupportedFields(of spec: RuntimeSpec) -> [String] {
-        var fields: [String] = []
-        func refuse(_ condition: Bool, _ path: String) { if condition { fields.append(path) } }
-        if let process = spec.process {
-            refuse(process.execCPUAffinity != nil, "process.execCPUAffinity")
-        }
-        guard let linux = spec.linux else { return fields + ["linux (absent: a mount namespace is required)"] }
-        refuse(!linux.namespaces.contains { $0.type == .mount }, "linux.namespaces without mount")
-        refuse(!linux.netDevices.isEmpty, "linux.netDevices")
-        refuse(!(linux.mountLabel ?? "").isEmpty, "linux.mountLabel")
-        refuse(linux.intelRdt != nil, "linux.intelRdt")
-        refuse(linux.memoryPolicy != nil, "linux.memoryPolicy")
-        refuse(linux.personality?.flags.isEmpty == false, "linux.personality.flags")
-        if let seccomp = linux.seccomp {
-            refuse(!(seccomp.listenerPath ?? "").isEmpty, "linux.seccomp.listenerPath")
-            refuse(!(seccomp.listenerMetadata ?? "").isEmpty, "linux.seccomp.listenerMetadata")
-            refuse(seccomp.defaultAction == .notify, "linux.seccomp.defaultAction")
-            for (index, rule) in seccomp.syscalls.enumerated() { refuse(rule.action == .notify, "linux.seccomp.syscalls[\(index)].action") }
-        }
-        if let resources = linux.resources {
-            refuse(resources.network?.priorities.isEmpty == false, "linux.resources.network.priorities")
-        }
-        return fields
+    /// Of hooks, `prestart`, `createRuntime`, `poststart` and `poststop` are the runtime's own to run, and so is `linux.intelRdt`.
+    public static func unsupportedFields(of spec: RuntimeSpec) -> [ConfigurationError.Problem] {
+        guard let linux = spec.linux else { return [.init("linux", "is missing: a mount namespace is required")] }
+        return linux.namespaces.contains { $0.type == .mount } ? [] : [.init("linux.namespaces", "a mount namespace is required")]
     }
 }

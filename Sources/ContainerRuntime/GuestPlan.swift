@@ -56,16 +56,18 @@ public struct GuestPlan: Sendable {
         if guest.linux?.namespace(.mount) == nil { guest.linux?.namespaces.append(NamespaceSpec(.mount)) }
         // An empty path asks for a new one, as no path does. Others were refused.
         for index in (guest.linux?.namespaces ?? []).indices { guest.linux?.namespaces[index].path = nil }
-        // These concern the process that the host sees.
+        // At most "unconfined", which everything is there.
         guest.process?.apparmorProfile = nil
-        guest.process?.selinuxLabel = nil
-        guest.linux?.mountLabel = nil
+        // On the host, for the machine's process.
         guest.linux?.intelRdt = nil
+        // Without a rule that notifies it is to be ignored (config-linux.md, "Seccomp").
+        guest.linux?.seccomp?.listenerPath = nil
+        guest.linux?.seccomp?.listenerMetadata = nil
         self.spec = guest
         self.shares = shares
     }
 
-    /// Fields that a machine cannot honour, or that are not handled yet. None is ignored.
+    /// Fields that a machine cannot honour. None is ignored; docs/oci.md has them all.
     public static func unsupportedFields(_ spec: RuntimeSpec) -> [ConfigurationError.Problem] {
         var problems: [ConfigurationError.Problem] = []
         func refuse(_ condition: Bool, _ path: String, _ why: String) { if condition { problems.append(.init(path, why)) } }
@@ -78,24 +80,20 @@ public struct GuestPlan: Sendable {
         refuse(
             linux.namespace(.network) == nil, "linux.namespaces",
             "no network namespace is listed, which asks for the host's network, and a machine cannot have that: list one without a path (engines: --network none)")
-        refuse(!linux.netDevices.isEmpty, "linux.netDevices", "moving network devices into a machine is not supported yet")
-        refuse(linux.memoryPolicy != nil, "linux.memoryPolicy", "is not supported yet")
-        refuse(linux.intelRdt != nil, "linux.intelRdt", "is not supported yet")
-        refuse(!(linux.mountLabel ?? "").isEmpty, "linux.mountLabel", "SELinux labels are not supported yet")
-        refuse(!(linux.seccomp?.listenerPath ?? "").isEmpty, "linux.seccomp.listenerPath", "seccomp notification is not supported yet")
-        refuse(!(linux.seccomp?.listenerMetadata ?? "").isEmpty, "linux.seccomp.listenerMetadata", "seccomp notification is not supported yet")
-        refuse(linux.seccomp?.defaultAction == .notify, "linux.seccomp.defaultAction", "seccomp notification is not supported yet")
+        refuse(!linux.netDevices.isEmpty, "linux.netDevices", "a network device of the host cannot be moved into a machine: it has a kernel of its own")
+        refuse(!(linux.mountLabel ?? "").isEmpty, "linux.mountLabel", "the guest's kernel has no SELinux")
         for (index, rule) in (linux.seccomp?.syscalls ?? []).enumerated() {
-            refuse(rule.action == .notify, "linux.seccomp.syscalls[\(index)].action", "seccomp notification is not supported yet")
+            refuse(
+                rule.action == .notify, "linux.seccomp.syscalls[\(index)].action",
+                "SCMP_ACT_NOTIFY: the listener belongs to the guest's kernel and cannot be handed to an agent on the host")
         }
-        refuse(linux.personality?.flags.isEmpty == false, "linux.personality.flags", "there are none")
-        refuse(linux.resources?.network?.classID != nil, "linux.resources.network.classID", "is not supported yet")
-        refuse(linux.resources?.network?.priorities.isEmpty == false, "linux.resources.network.priorities", "is not supported yet")
-        refuse(["shared", "rshared"].contains(linux.rootfsPropagation ?? ""), "linux.rootfsPropagation", "a machine cannot share mounts with the host")
+        refuse((linux.resources?.network?.classID ?? 0) != 0, "linux.resources.network.classID", "the guest has cgroup v2, which has no net_cls controller")
+        refuse(linux.resources?.network?.priorities.isEmpty == false, "linux.resources.network.priorities", "the guest has cgroup v2, which has no net_prio controller")
         if let process = spec.process { problems += unsupportedFields(process) }
         for (index, mount) in spec.mounts.enumerated() {
-            let options = mount.parsedOptions()
-            refuse(options.idMapping != nil || !mount.uidMappings.isEmpty, "mounts[\(index)].uidMappings", "id-mapped mounts are not supported yet")
+            refuse(
+                mount.isIdentityMapped, mount.uidMappings.isEmpty ? "mounts[\(index)].options" : "mounts[\(index)].uidMappings",
+                "the guest's kernel cannot map the owners of files that the host shares with it (virtio-fs)")
             if let shared = mount.options.first(where: { $0 == "shared" || $0 == "rshared" }), mount.isBind {
                 refuse(true, "mounts[\(index)].options", "`\(shared)`: a machine cannot share mounts with the host")
             }
@@ -105,7 +103,14 @@ public struct GuestPlan: Sendable {
             refuse(vm.image != nil, "vm.image", "is not supported: the container's root is root.path")
             refuse(vm.kernel?.initrd != nil, "vm.kernel.initrd", "is not supported: the guest's root image takes its place")
             refuse(vm.hwConfig?.deviceTree != nil, "vm.hwConfig.deviceTree", "is not supported: the machine's device tree is made for it")
-            refuse(!(vm.hwConfig?.dtdevs ?? []).isEmpty, "vm.hwConfig.dtdevs", "passing devices through is not supported")
+            refuse(!(vm.hwConfig?.dtdevs ?? []).isEmpty, "vm.hwConfig.dtdevs", "the host's devices cannot be passed through")
+            refuse(!(vm.hwConfig?.iomems ?? []).isEmpty, "vm.hwConfig.iomems", "the host's I/O memory cannot be passed through")
+            refuse(!(vm.hwConfig?.irqs ?? []).isEmpty, "vm.hwConfig.irqs", "the host's interrupts cannot be passed through")
+            for (index, parameter) in (vm.kernel?.parameters ?? []).enumerated() {
+                refuse(
+                    parameter.isEmpty || parameter.contains { $0 == "\"" || $0.isNewline } || parameter.utf8.contains(0), "vm.kernel.parameters[\(index)]",
+                    "is empty, or has a character that a kernel's command line cannot hold (a quote, a newline, NUL)")
+            }
         }
         return problems
     }
@@ -114,9 +119,10 @@ public struct GuestPlan: Sendable {
     static func unsupportedFields(_ process: ProcessSpec) -> [ConfigurationError.Problem] {
         var problems: [ConfigurationError.Problem] = []
         func refuse(_ condition: Bool, _ field: String, _ why: String) { if condition { problems.append(.init("process.\(field)", why)) } }
-        refuse(!(process.selinuxLabel ?? "").isEmpty, "selinuxLabel", "SELinux labels are not supported yet")
-        refuse(!(process.apparmorProfile ?? "").isEmpty, "apparmorProfile", "AppArmor profiles are not supported yet")
-        refuse(process.execCPUAffinity != nil, "execCPUAffinity", "is not supported yet")
+        refuse(!(process.selinuxLabel ?? "").isEmpty, "selinuxLabel", "the guest's kernel has no SELinux (engines: --security-opt label=disable)")
+        refuse(
+            !["", "unconfined"].contains(process.apparmorProfile ?? ""), "apparmorProfile",
+            "the guest's kernel has no AppArmor (engines: --security-opt apparmor=unconfined)")
         return problems
     }
 
@@ -134,10 +140,21 @@ public struct GuestPlan: Sendable {
             let kind = status.st_mode & S_IFMT
             if isRoot && kind != S_IFDIR { throw RuntimeError("config.json: \(share.field): invalid rootfs \(share.path): not a directory") }
             guard kind == S_IFDIR || kind == S_IFREG else {
-                throw RuntimeError("config.json: \(share.field): invalid mount source \(share.path): only directories and regular files can be shown to a machine")
+                throw RuntimeError(
+                    "config.json: \(share.field): invalid mount source \(share.path): \(Self.kind(kind)) of the host cannot be reached from a machine, which has a kernel of its own; directories and regular files can")
             }
         }
         return descriptors
+    }
+
+    private static func kind(_ type: mode_t) -> String {
+        switch type {
+        case S_IFSOCK: "a Unix socket"
+        case S_IFIFO: "a FIFO"
+        case S_IFBLK: "a block device"
+        case S_IFCHR: "a character device"
+        default: "a file of this type"
+        }
     }
 }
 

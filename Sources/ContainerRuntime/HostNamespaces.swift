@@ -17,6 +17,7 @@ struct HostNamespaces: Sandbox {
         try creation.components.checkInitProgram()
         _ = try HostPlan(creation.spec, bundle: creation.bundle)
         if geteuid() != 0 { try Self.checkForOrdinaryUser(creation.spec.linux ?? LinuxSpec()) }
+        try HostResourceControl.check(creation.spec, state)
         if creation.preservedDescriptors > LaunchStreams.maximumPreserved {
             throw RuntimeError("--preserve-fds: at most \(LaunchStreams.maximumPreserved) are possible")
         }
@@ -61,6 +62,7 @@ struct HostNamespaces: Sandbox {
                     current.pid = pid
                     current.startTime = ProcessIdentity.startTime(of: pid) ?? 0
                     try state.save(current)
+                    try HostResourceControl.apply(creation.spec, state, &current)
                     try creation.runRuntimeHooks(current)
                 } catch { throw LaunchError(.other, error.message) }
             }
@@ -127,6 +129,7 @@ struct HostNamespaces: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
+        try HostResourceControl.delete(record)
         try HostControlGroup.delete(record)
     }
 
@@ -135,6 +138,8 @@ struct HostNamespaces: Sandbox {
     }
 
     func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
+        let problems = HostPlan.unsupportedFields(process)
+        guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
         do throws(LaunchError) {
             let launched = try existing(record).exec(process: process, streams: launchStreams(streams, preservedDescriptors)) { (terminal) throws(LaunchError) in
                 if case .newTerminal(let deliver) = streams { try Self.deliver(terminal, deliver) }
@@ -149,6 +154,7 @@ struct HostNamespaces: Sandbox {
         let plan: RuntimeSpec
         do throws(RuntimeError) { plan = try HostPlan(try state.configuration(), bundle: record.bundle).spec } catch { throw LaunchError(.other, error.message) }
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: Components.locate(configuration).initProgram)
+        launcher.hookState = { (_, status) in record.state(status) }
         let container = try launcher.existing(pid: record.pid, controlGroups: record.controlGroups)
         // The descriptor names one process for good; only now is it known that it is the right one.
         guard record.isAlive else { throw LaunchError(.noSuchProcess, "container not running") }

@@ -1,4 +1,5 @@
 internal import ContainerLaunch
+internal import LinuxSystem
 internal import OCISpec
 
 /// What namespaces on this host are to hold: the bundle's configuration with absolute paths, without what is the runtime's own.
@@ -20,15 +21,35 @@ struct HostPlan {
         (hooks.createContainer, hooks.startContainer) = (spec.hooks?.createContainer ?? [], spec.hooks?.startContainer ?? [])
         plan.hooks = hooks
         plan.annotations = [:]
+        // The runtime's own, which knows the container's name.
+        plan.linux?.intelRdt = nil
         self.spec = plan
     }
 
     static func unsupportedFields(_ spec: RuntimeSpec) -> [ConfigurationError.Problem] {
-        var problems = ContainerLauncher.unsupportedFields(of: spec).map { ConfigurationError.Problem($0, "is not supported yet") }
+        var problems = ContainerLauncher.unsupportedFields(of: spec)
+        if !(spec.linux?.mountLabel ?? "").isEmpty && !hasSELinux { problems.append(.init("linux.mountLabel", "SELinux is disabled or not supported on this host")) }
+        if let process = spec.process { problems += unsupportedFields(process) }
         if spec.vm != nil { problems.append(.init("vm", "there is no machine in namespace isolation")) }
         for key in spec.annotations.keys.sorted() where key.hasPrefix("dev.nacelle.") && key != MachineSettings.Annotation.isolation {
             problems.append(.init("annotations.\(key)", "there is no machine in namespace isolation"))
         }
         return problems
     }
+
+    /// The same of a process, the container's own or a further one, in runc's words.
+    static func unsupportedFields(_ process: ProcessSpec) -> [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        if !(process.selinuxLabel ?? "").isEmpty && !hasSELinux {
+            problems.append(.init("process.selinuxLabel", "selinux label is specified in config, but selinux is disabled or not supported"))
+        }
+        if !(process.apparmorProfile ?? "").isEmpty && !hasAppArmor {
+            problems.append(.init("process.apparmorProfile", "apparmor: config provided but apparmor not supported"))
+        }
+        return problems
+    }
+
+    static var hasSELinux: Bool { (try? FileStatus(path: "/sys/fs/selinux/enforce")) != nil }
+
+    static var hasAppArmor: Bool { (try? readFile("/sys/module/apparmor/parameters/enabled"))?.first == UInt8(ascii: "Y") }
 }

@@ -62,12 +62,16 @@ public struct MachineSettings: Equatable, Sendable {
         vcpus = hardware?.vcpus.map(Int.init) ?? notedVCPUs ?? Self.vcpus(for: spec) ?? components.configuration.vcpus ?? 1
         kernel = spec.vm?.kernel?.path ?? notes[Annotation.kernel] ?? components.kernel
         image = components.image
-        commandLine = ((spec.vm?.kernel?.parameters ?? []) + [notes[Annotation.commandLine] ?? ""]).filter { !$0.isEmpty }.joined(separator: " ")
+        // One with blanks in it is one all the same.
+        let parameters = (spec.vm?.kernel?.parameters ?? []).map { $0.contains { $0.isWhitespace } ? "\"\($0)\"" : $0 }
+        commandLine = (parameters + [notes[Annotation.commandLine] ?? ""]).filter { !$0.isEmpty }.joined(separator: " ")
         console = notes[Annotation.console]
         let notedTimeout: Int64? = try number(Annotation.bootTimeout, Self.bootTimeouts)
         bootTimeout = notedTimeout ?? components.configuration.bootTimeout ?? Self.defaultBootTimeout
         trace = notes[Annotation.trace]
-        try check()
+        try check(
+            memoryField: hardware?.memory == nil ? "" : "config.json: vm.hwConfig.memory: ",
+            vcpusField: hardware?.vcpus == nil ? "" : "config.json: vm.hwConfig.vcpus: ")
     }
 
     /// A size in MiB, or with a unit: `512`, `512M`, `512MiB`, `2G`, `2GiB`.
@@ -84,13 +88,14 @@ public struct MachineSettings: Equatable, Sendable {
         return overflow || size > 1 << 40 ? nil : size
     }
 
-    private func check() throws(RuntimeError) {
+    /// The fields are those that a value comes from, when it is one field.
+    private func check(memoryField: String, vcpusField: String) throws(RuntimeError) {
         guard memory >= Self.minimumMemory else {
-            throw RuntimeError("the machine's memory of \(memory) MiB is too small: a guest needs \(Self.minimumMemory) MiB at least")
+            throw RuntimeError("\(memoryField)the machine's memory of \(memory) MiB is too small: a guest needs \(Self.minimumMemory) MiB at least")
         }
         let host = Self.hostMemory()
-        guard memory <= host else { throw RuntimeError("the machine's memory of \(memory) MiB is larger than the host's \(host) MiB") }
-        guard (1...Self.maximumVCPUs).contains(vcpus) else { throw RuntimeError("\(vcpus) vCPUs are not possible: 1 to \(Self.maximumVCPUs) are") }
+        guard memory <= host else { throw RuntimeError("\(memoryField)the machine's memory of \(memory) MiB is larger than the host's \(host) MiB") }
+        guard (1...Self.maximumVCPUs).contains(vcpus) else { throw RuntimeError("\(vcpusField)\(vcpus) vCPUs are not possible: 1 to \(Self.maximumVCPUs) are") }
         for (name, text) in [("kernel", kernel), ("command line", commandLine), ("console", console ?? ""), ("trace", trace ?? "")] {
             guard !text.contains("\n"), !text.utf8.contains(0) else { throw RuntimeError("the machine's \(name) must be one line") }
         }

@@ -15,6 +15,7 @@ struct MicroVM: Sandbox {
         if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         _ = try GuestPlan(creation.spec, bundle: creation.bundle)
         _ = try MachineSettings(creation.spec, components: creation.components)
+        try HostResourceControl.check(creation.spec, state)
     }
 
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
@@ -27,6 +28,7 @@ struct MicroVM: Sandbox {
         try state.save(record)
         // Before it has touched the guest's memory, which is charged to the group that touches it first.
         do throws(ControlGroupError) { try group?.add(pid) } catch { throw RuntimeError(machineFailure(record) ?? "\(error)") }
+        try HostResourceControl.apply(creation.spec, state, &record)
         try prepare(plan, creation, record, connection)
         try creation.runRuntimeHooks(record)
         // Their paths are the host's, and so are the namespaces that a machine has.
@@ -119,6 +121,7 @@ struct MicroVM: Sandbox {
 
     func destroy(_ record: ContainerRecord) throws(RuntimeError) {
         try MachineProcess.kill(record)
+        try HostResourceControl.delete(record)
         try HostControlGroup.delete(record)
     }
 
@@ -134,6 +137,9 @@ struct MicroVM: Sandbox {
         if preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         let problems = GuestPlan.unsupportedFields(process)
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
+        var process = process
+        // At most "unconfined": see GuestPlan.
+        process.apparmorProfile = nil
         let connection = try connect(record)
         defer { withExtendedLifetime(streams) {} }
         let request = Request.exec(process: Container.execProcess, plan: process.json.bytes(), streams: ProcessStreams(terminal: process.terminal))

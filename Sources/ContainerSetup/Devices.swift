@@ -27,15 +27,15 @@ struct Devices {
 
     /// A /dev that is bound from outside is not ours to fill.
     private var isFilled: Bool {
-        process.spec.mounts.contains { mount in mount.isBind && (mount.destination == "/dev" || mount.destination == "/dev/") }
+        process.spec.mounts.contains { mount in mount.isBind && mount.destination.split(separator: "/").filter { $0 != "." } == ["dev"] }
     }
 
     func make() throws(SetupError) {
         if isFilled { return }
         let wanted = process.linux.devices
         try process.withRoot { (root) throws(SetupError) in
-            for node in Devices.standard where !wanted.contains(where: { $0.path == node.path }) { try make(node, root) }
-            for device in wanted { try make(try node(device), root) }
+            for node in Devices.standard where !wanted.contains(where: { $0.path == node.path }) { try make(node, replacing: true, root) }
+            for device in wanted { try make(try node(device), replacing: false, root) }
             try makeLinks(root)
         }
     }
@@ -52,7 +52,8 @@ struct Devices {
         return Node(path: device.path, mode: type | (device.fileMode ?? 0o666) & 0o7777, major: major, minor: minor, user: device.uid ?? 0, group: device.gid ?? 0)
     }
 
-    private func make(_ node: Node, _ root: borrowing RootDirectory) throws(SetupError) {
+    /// - Parameter replacing: whether something else of this name gives way; of linux.devices it must be told.
+    private func make(_ node: Node, replacing: Bool, _ root: borrowing RootDirectory) throws(SetupError) {
         try doing("creating device nodes: \(node.path)") { () throws(SystemError) in
             if process.plan.inUserNamespace && node.mode & 0o170000 != UInt32(S_IFIFO) { return try bind(node, root) }
             let place = try root.parent(of: node.path)
@@ -62,7 +63,7 @@ struct Devices {
                 // No right to make nodes (a user namespace that the launcher does not know of): the outside's is bound.
                 if error.errno == .notPermitted { return try bind(node, root) }
                 guard error.errno == .fileExists else { throw error }
-                try replace(node, place)
+                try replace(node, place, replacing)
             }
             try place.directory.setOwner(of: place.name, user: node.user, group: node.group)
             // mknod's mode went through no umask (it is 0), but a replaced or kept node may differ.
@@ -71,9 +72,10 @@ struct Devices {
     }
 
     /// Something of this name is in the image. The same device may stay; anything else would be the image's choice of what /dev/null is.
-    private func replace(_ node: Node, _ place: borrowing OwnedPlace) throws(SystemError) {
+    private func replace(_ node: Node, _ place: borrowing OwnedPlace, _ replacing: Bool) throws(SystemError) {
         let status = try place.directory.status(of: place.name)
         if status.type == node.mode & 0o170000 && status.device == (node.major, node.minor) { return }
+        if !replacing { throw SystemError(.fileExists, "mknod", path: node.path) }
         try place.directory.remove(place.name)
         try place.directory.makeNode(place.name, mode: node.mode, major: node.major, minor: node.minor)
     }

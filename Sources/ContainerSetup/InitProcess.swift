@@ -16,6 +16,8 @@ final class InitProcess {
     var preserved: [SharedDescriptor]
     /// To read `start` from and to write a failure to, when the launcher does not stay.
     var startPipes: [SharedDescriptor]
+    /// Entries of `mounts`, by their position, that the launcher has made.
+    let preparedMounts: [Int: SharedDescriptor]
     /// Namespaces to join, in order, and those to join before everything else.
     let joins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
     var stageJoins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
@@ -42,7 +44,8 @@ final class InitProcess {
         let preservedCount = Int(plan.preservedCount)
         let pipeCount = plan.startsByPipes ? 2 : 0
         let stages = plan.stage?.joins ?? []
-        guard descriptors.count == streamCount + preservedCount + plan.joins.count + stages.count + pipeCount else {
+        let mountCount = plan.preparedMounts.count
+        guard descriptors.count == streamCount + preservedCount + plan.joins.count + stages.count + mountCount + pipeCount else {
             throw SetupError("the launcher sent \(descriptors.count) descriptors and announced others")
         }
         standardStreams = Array(descriptors[..<streamCount])
@@ -51,6 +54,8 @@ final class InitProcess {
         let others = descriptors[(streamCount + preservedCount)...]
         joins = zip(plan.joins, others).map { (NamespaceSet(rawValue: $0), $1) }
         stageJoins = zip(stages, others.dropFirst(plan.joins.count)).map { (NamespaceSet(rawValue: $0), $1) }
+        let mounts = descriptors.dropLast(pipeCount).suffix(mountCount)
+        preparedMounts = Dictionary(zip(plan.preparedMounts.map { Int($0) }, mounts)) { first, _ in first }
     }
 
     func setRoot(_ root: consuming RootDirectory) { self.root = consume root }

@@ -7,17 +7,18 @@ internal import OCISpec
 struct Mounting {
     let process: InitProcess
 
-    func perform(_ mount: MountSpec) throws(SetupError) {
+    /// - Parameter prepared: the mount itself, detached, when only the launcher could make it.
+    func perform(_ mount: MountSpec, prepared: SharedDescriptor? = nil) throws(SetupError) {
         do throws(SetupError) {
-            try process.withRoot { (root) throws(SetupError) in try perform(mount, MountOptions(mount), root) }
+            try process.withRoot { (root) throws(SetupError) in try perform(mount, MountOptions(mount), prepared, root) }
         } catch {
             throw SetupError(error.code, "error mounting \"\(mount.source ?? mount.type ?? "")\" to rootfs at \"\(mount.destination)\": \(error.message)")
         }
     }
 
-    private func perform(_ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
+    private func perform(_ mount: MountSpec, _ options: MountOptions, _ prepared: SharedDescriptor?, _ root: borrowing RootDirectory) throws(SetupError) {
         let type = mount.type ?? ""
-        if options.isBind && !options.isRemount { return try bind(mount, options, root) }
+        if options.isBind && !options.isRemount { return try bind(mount, options, prepared, root) }
         if options.isRemount { return try remount(mount, options, root) }
         switch type {
         case "": throw SetupError(.unsupported, "the mount has no type and is not a bind mount")
@@ -28,17 +29,19 @@ struct Mounting {
 
     // MARK: Bind mounts
 
-    private func bind(_ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
+    private func bind(_ mount: MountSpec, _ options: MountOptions, _ prepared: SharedDescriptor?, _ root: borrowing RootDirectory) throws(SetupError) {
         guard let path = mount.source, path.hasPrefix("/") else { throw SetupError("a bind mount needs an absolute source") }
         if let option = options.data.first { throw SetupError("invalid mount option \"\(option)\" of a bind mount") }
-        let source = try doing("open source") { () throws(SystemError) in try OwnedDescriptor(opening: path, flags: O_PATH) }
+        if mount.isIdentityMapped && prepared == nil { throw SetupError(.unsupported, "an id-mapped mount must be prepared by the launcher") }
+        let source = try doing("open source") { () throws(SystemError) in
+            if let prepared { return try prepared.duplicate() }
+            return try OwnedDescriptor(opening: path, flags: O_PATH)
+        }
         let status = try doing("stat source") { () throws(SystemError) in try source.status() }
         let target = try self.target(mount.destination, isDirectory: status.isDirectory, root)
         try checkTarget(target, mount.destination, sourceIsProc: isProc(source), root)
+        if prepared != nil { return try finish(MountDescriptor(source), options, over: target) }
         let clone = try doing("open_tree") { () throws(SystemError) in try MountDescriptor(cloning: source, recursive: options.isRecursive) }
-        if options.idMapping != nil || !mount.uidMappings.isEmpty {
-            try IdentityMapping.apply(mount, to: clone, recursive: options.idMapping == .recursive)
-        }
         try finish(clone, options, over: target)
     }
 
@@ -81,14 +84,33 @@ struct Mounting {
 
     private func fileSystem(_ type: String, _ mount: MountSpec, _ options: MountOptions, _ root: borrowing RootDirectory) throws(SetupError) {
         if type == "proc" || type == "sysfs" { try checkNotLink(mount.destination, root) }
+        var options = options
+        if type == "tmpfs" { options.data += permissions(of: mount.destination, unlessIn: options, root) }
         let target = try self.target(mount.destination, isDirectory: true, root)
         try checkTarget(target, mount.destination, sourceIsProc: type == "proc", root)
         let made = try instanceOrOutside(type, source: mount.source ?? type, options)
+        if type == "mqueue" { try label(made) }
         if options.copiesUp {
             guard type == "tmpfs" else { throw SetupError("tmpcopyup is for tmpfs only") }
             try doing("tmpcopyup") { () throws(SystemError) in try copyTree(from: target, to: made.descriptor) }
         }
         try finish(made, options, over: target)
+    }
+
+    /// A tmpfs that says nothing else has the permissions of the directory that it covers, as under runc.
+    private func permissions(of destination: String, unlessIn options: MountOptions, _ root: borrowing RootDirectory) -> [String] {
+        if options.data.contains(where: { $0.split(separator: ",").contains { $0.hasPrefix("mode=") } }) { return [] }
+        guard let directory = try? root.open(destination), let status = try? directory.status(), status.isDirectory else { return [] }
+        return ["mode=" + String(status.permissions, radix: 8)]
+    }
+
+    /// Types that linux.mountLabel is no option of: the kernel labels these itself, or by an attribute of the mount's root.
+    private static let unlabelled: Set<String> = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue"]
+
+    /// linux.mountLabel where it is no option.
+    private func label(_ made: borrowing MountDescriptor) throws(SetupError) {
+        guard let label = process.linux.mountLabel, !label.isEmpty else { return }
+        try doing("linux.mountLabel") { () throws(SystemError) in try made.descriptor.setLabel(label) }
     }
 
     /// A detached mount of a new instance of a file system.
@@ -138,6 +160,7 @@ struct Mounting {
         let context = try FileSystemContext(type: type)
         if !source.isEmpty { try context.set("source", source) }
         for flag in options.instanceFlags { try context.set(flag: flag) }
+        if let label = process.linux.mountLabel, !label.isEmpty, !Mounting.unlabelled.contains(type) { try context.set("context", label) }
         if options.set.contains(.readOnly), !Mounting.sharedInstances.contains(type) { try context.set(flag: "ro") }
         // Several options may stand in one string, as in fstab.
         for option in options.data.flatMap({ $0.split(separator: ",") }) {

@@ -9,9 +9,13 @@ enum RootSwitch {
         guard let path = process.spec.root?.path, path.hasPrefix("/") else { throw SetupError("root.path must be absolute here") }
         let wanted = try rootPropagation(process.linux.rootfsPropagation)
         try doing("preparing rootfs") { () throws(SystemError) in
-            // Mounts made here must not reach the outside. What the outside mounts later may come in (slave) unless told otherwise.
-            let propagation = wanted ?? MountOptions.Propagation(flag: UInt64(MS_SLAVE | MS_REC))
-            if let propagation { try MountTree.setPropagation("/", propagation.kind, recursive: propagation.recursive) }
+            // Mounts made here must not reach the outside, unless shared ones are asked for. What the outside mounts later may come in.
+            switch wanted?.kind {
+            case .shared: try MountTree.setPropagation("/", .shared, recursive: wanted?.recursive ?? false)
+            case .private: try MountTree.setPropagation("/", .private, recursive: true)
+            // Of what is unbindable no root could be made: that waits for `finish`.
+            case .slave, .unbindable, nil: try MountTree.setPropagation("/", .slave, recursive: true)
+            }
             let directory: OwnedDescriptor
             do throws(SystemError) {
                 directory = try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY)
@@ -19,7 +23,8 @@ enum RootSwitch {
             // pivot_root refuses a root whose parent mount is shared.
             if wanted?.kind == .shared { try makePrivate(mountHolding: path) }
             let mount = try MountDescriptor(cloning: directory, recursive: true)
-            try mount.setAttributes([], propagation: .private)
+            // pivot_root refuses a shared one. As a slave it goes on seeing what the outside mounts in it.
+            if wanted?.kind != .slave { try mount.setAttributes([], propagation: .private) }
             try mount.attach(over: directory)
             process.setRoot(try RootDirectory(try mount.descriptor.duplicate()))
         }

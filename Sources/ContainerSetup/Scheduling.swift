@@ -2,7 +2,7 @@ internal import AgentProtocol
 internal import LinuxSystem
 internal import OCISpec
 
-/// How the kernel runs the process: limits, personality, I/O priority, scheduler.
+/// How the kernel runs the process: limits, personality, I/O priority, scheduler, memory policy.
 enum Scheduling {
     /// In a user namespace nobody may raise a limit; there the launcher sets them.
     static func setLimits(_ process: InitProcess) throws(SetupError) {
@@ -12,6 +12,32 @@ enum Scheduling {
             try doing("error setting rlimit type \(limit.type)") { () throws(SystemError) in
                 try setResourceLimit(of: 0, number, soft: limit.soft, hard: limit.hard)
             }
+        }
+    }
+
+    /// MPOL_* of linux/mempolicy.h.
+    static func setMemoryPolicy(_ process: InitProcess) throws(SetupError) {
+        guard let policy = process.linux.memoryPolicy else { return }
+        let mode: Int32 = switch policy.mode {
+        case .standard: 0
+        case .preferred: 1
+        case .bind: 2
+        case .interleave: 3
+        case .local: 4
+        case .preferredMany: 5
+        case .weightedInterleave: 6
+        }
+        let flags = policy.flags.reduce(Int32(0)) { all, flag in
+            switch flag {
+            case .numaBalancing: all | 1 << 13
+            case .relativeNodes: all | 1 << 14
+            case .staticNodes: all | 1 << 15
+            }
+        }
+        let list = policy.nodes ?? ""
+        guard let nodes = list.isEmpty ? [] : NumberList.parse(list) else { throw SetupError("linux.memoryPolicy.nodes: \"\(list)\" is not a list of nodes") }
+        try doing("linux.memoryPolicy: \(policy.mode.rawValue) \(list)") { () throws(SystemError) in
+            try OwnProcess.setMemoryPolicy(mode: mode | flags, nodes: nodes.isEmpty ? [] : NumberList.mask(nodes))
         }
     }
 

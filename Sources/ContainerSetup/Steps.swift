@@ -27,7 +27,7 @@ public enum Setup {
         SetupStep("no umask") { _ in OwnProcess.setFileCreationMask(0) },
         SetupStep("open root", RootSwitch.open),
         SetupStep("mounts") { (process) throws(SetupError) in
-            for mount in process.spec.mounts { try Mounting(process: process).perform(mount) }
+            for (index, mount) in process.spec.mounts.enumerated() { try Mounting(process: process).perform(mount, prepared: process.preparedMounts[index]) }
         },
         SetupStep("devices") { (process) throws(SetupError) in try Devices(process: process).make() },
         // The container's devpts exists now; /dev/console can be bound while the root is still reached from outside.
@@ -66,6 +66,7 @@ public enum Setup {
         SetupStep("umask", Identity.setUmask),
         SetupStep("scheduler", Scheduling.setScheduler),
         SetupStep("I/O priority", Scheduling.setIOPriority),
+        SetupStep("memory policy", Scheduling.setMemoryPolicy),
         SetupStep("personality", Scheduling.setPersonality),
         SetupStep("environment", Identity.prepareEnvironment),
         // Before seccomp, whose unprivileged form depends on it.
@@ -85,6 +86,7 @@ public enum Setup {
         SetupStep("capabilities", Capabilities.apply),
         // As the user, with the user's rights, so that what is found can be executed.
         SetupStep("find program", Executable.find),
+        SetupStep("seccomp, with a listener", SystemCallFilter.loadListening),
         SetupStep("wait for start", waitForStart),
     ]
 

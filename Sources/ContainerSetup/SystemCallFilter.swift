@@ -12,14 +12,47 @@ enum SystemCallFilter {
         if !process.process.noNewPrivileges { try load(process) }
     }
 
+    /// One whose listener goes to an agent cannot come last: the launcher, who delivers it, does not stay until then.
+    static func loadListening(_ process: InitProcess) throws(SetupError) {
+        if process.process.noNewPrivileges && process.linux.seccomp?.notifies == true { try load(process) }
+    }
+
     static func loadLast(_ process: InitProcess) throws(SetupError) {
-        if process.process.noNewPrivileges { try load(process) }
+        if process.process.noNewPrivileges && process.linux.seccomp?.notifies != true { try load(process) }
     }
 
     private static func load(_ process: InitProcess) throws(SetupError) {
         guard let seccomp = process.linux.seccomp else { return }
-        if !(seccomp.listenerPath ?? "").isEmpty { throw SetupError(.unsupported, "linux.seccomp.listenerPath is not supported") }
-        try FilterBuilder(seccomp).load()
+        let program = try FilterBuilder(seccomp).program()
+        let result: Int32
+        do throws(SystemError) {
+            result = try OwnProcess.loadSystemCallFilter(program, flags: flags(seccomp))
+        } catch { throw SetupError("seccomp: error loading seccomp filter into kernel: \(error.errno)") }
+        if seccomp.notifies { try deliver(listener: result, process) }
+    }
+
+    /// From here on the filter may ask the agent about any call but write(2).
+    private static func deliver(listener: Int32, _ process: InitProcess) throws(SetupError) {
+        do throws(InitChannelError) {
+            try process.channel.sendPlain(.seccompListener(UInt32(bitPattern: listener)))
+            guard case .proceed? = try process.channel.receivePlain() else { throw .system(SystemError(.connectionReset, "handshake")) }
+        } catch { throw SetupError("seccomp: \(error)") }
+    }
+
+    /// SECCOMP_FILTER_FLAG_* of linux/seccomp.h.
+    static func flags(_ seccomp: SeccompSpec) -> UInt32 {
+        var flags: UInt32 = seccomp.notifies ? 0x08 : 0  // NEW_LISTENER
+        for flag in seccomp.flags {
+            switch flag {
+            // Beside a listener the number of a thread that does not follow cannot be the result: TSYNC_ESRCH.
+            case .threadSync: flags |= seccomp.notifies ? 0x11 : 0x01
+            case .log: flags |= 0x02
+            case .specAllow: flags |= 0x04
+            // Concerns notifications alone; the kernel refuses it without.
+            case .waitKillable: flags |= seccomp.notifies ? 0x20 : 0
+            }
+        }
+        return flags
     }
 
     /// An action as libseccomp and the kernel number it: SECCOMP_RET_* of linux/seccomp.h.
@@ -38,7 +71,7 @@ enum SystemCallFilter {
             return 0x7ff0_0000 | value
         case .log: return 0x7ffc_0000
         case .allow: return 0x7fff_0000
-        case .notify: throw SetupError(.unsupported, "seccomp: SCMP_ACT_NOTIFY is not supported")
+        case .notify: return 0x7fc0_0000
         }
     }
 }
@@ -58,13 +91,18 @@ enum SystemCallFilter {
 
     deinit { unsafe seccomp_release(context) }
 
-    func load() throws(SetupError) {
+    /// The filter as the kernel takes it. It is not libseccomp that loads it, for it does not know all flags.
+    func program() throws(SetupError) -> [UInt8] {
         for architecture in spec.architectures { try add(architecture) }
-        for flag in spec.flags { try set(flag) }
-        // no_new_privs is the configuration's to decide.
-        try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_NNP, 0), "error setting no new privileges")
         for rule in spec.syscalls { try add(rule) }
-        try check(unsafe seccomp_load(context), "error loading seccomp filter into kernel")
+        let file = try doing("seccomp") { () throws(SystemError) in try MemoryFile.make("seccomp", []) }
+        try check(unsafe seccomp_export_bpf(context, file.rawValue), "error compiling the filter")
+        return try doing("seccomp") { () throws(SystemError) in
+            try file.with { (descriptor) throws(SystemError) in
+                _ = try descriptor.seek(to: 0, whence: SEEK_SET)
+                return try descriptor.readAll(limit: 1 << 20)
+            }
+        }
     }
 
     private func check(_ result: Int32, _ what: String) throws(SetupError) {
@@ -78,16 +116,6 @@ enum SystemCallFilter {
         if token == 0 { throw SetupError(.unsupported, "seccomp: unknown architecture \(architecture.rawValue)") }
         let result = unsafe seccomp_arch_add(context, token)
         if result != -EEXIST { try check(result, "error adding architecture \(architecture.rawValue)") }
-    }
-
-    private func set(_ flag: SeccompSpec.Flag) throws(SetupError) {
-        switch flag {
-        case .threadSync: try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1), "error setting \(flag.rawValue)")
-        case .log: try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_LOG, 1), "error setting \(flag.rawValue)")
-        case .specAllow: try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_SSB, 1), "error setting \(flag.rawValue)")
-        // Concerns notifications alone, which are refused.
-        case .waitKillable: break
-        }
     }
 
     private func add(_ rule: SeccompSpec.SystemCallRule) throws(SetupError) {

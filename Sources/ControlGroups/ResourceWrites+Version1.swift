@@ -20,6 +20,12 @@ public func version1Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
     if let network = resources.network, let classID = network.classID, classID != 0 {
         writes.append(ResourceWrite("net_cls", "net_cls.classid", "\(classID)"))
     }
+    for priority in resources.network?.priorities ?? [] {
+        guard !priority.name.isEmpty, !priority.name.contains(where: \.isWhitespace) else {
+            throw .invalidValue(field: "network.priorities", reason: "\"\(priority.name)\" is not the name of a network device")
+        }
+        writes.append(ResourceWrite("net_prio", "net_prio.ifpriomap", "\(priority.name) \(priority.priority)"))
+    }
     writes += try rdmaWrites(resources.rdma)
     return writes
 }
@@ -30,8 +36,13 @@ func version1Writes(_ memory: ResourcesSpec.MemorySpec) -> [ResourceWrite] {
     if let limit = memory.limit, limit != 0 { writes.append(ResourceWrite("memory", "memory.limit_in_bytes", "\(limit)")) }
     if let swap = memory.swap, swap != 0 { writes.append(ResourceWrite("memory", "memory.memsw.limit_in_bytes", "\(swap)", optional: swap < 0)) }
     if let reservation = memory.reservation, reservation != 0 { writes.append(ResourceWrite("memory", "memory.soft_limit_in_bytes", "\(reservation)")) }
+    if let kernel = memory.kernel, kernel > 0 { writes.append(ResourceWrite("memory", "memory.kmem.limit_in_bytes", "\(kernel)")) }
     if let kernelTCP = memory.kernelTCP, kernelTCP != 0 { writes.append(ResourceWrite("memory", "memory.kmem.tcp.limit_in_bytes", "\(kernelTCP)")) }
     if let swappiness = memory.swappiness { writes.append(ResourceWrite("memory", "memory.swappiness", "\(swappiness)")) }
+    if let hierarchy = memory.useHierarchy {
+        // Newer kernels know no other value, and some no file.
+        writes.append(ResourceWrite("memory", "memory.use_hierarchy", hierarchy ? "1" : "0", optional: hierarchy))
+    }
     if memory.disableOOMKiller == true { writes.append(ResourceWrite("memory", "memory.oom_control", "1")) }
     return writes
 }

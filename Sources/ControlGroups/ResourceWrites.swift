@@ -40,6 +40,9 @@ public func version2Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
     if let network = resources.network, network.classID ?? 0 != 0 {
         throw .unsupported(field: "network.classID", reason: "cgroup v2 has no net_cls controller")
     }
+    if resources.network?.priorities.isEmpty == false {
+        throw .unsupported(field: "network.priorities", reason: "cgroup v2 has no net_prio controller")
+    }
     writes += try rdmaWrites(resources.rdma)
     for (file, value) in resources.unified.sorted(by: { $0.key < $1.key }) {
         guard !file.contains("/"), file.contains("."), !file.hasPrefix("."), !file.utf8.contains(0) else {
@@ -56,6 +59,8 @@ func version2Writes(_ memory: ResourcesSpec.MemorySpec) throws(ControlGroupError
     var writes: [ResourceWrite] = []
     if memory.disableOOMKiller == true { throw .unsupported(field: "memory.disableOOMKiller", reason: "cgroup v2 cannot disable the OOM killer") }
     if memory.swappiness != nil { throw .unsupported(field: "memory.swappiness", reason: "cgroup v2 has no swappiness per group") }
+    if (memory.kernel ?? 0) > 0 { throw .unsupported(field: "memory.kernel", reason: "cgroup v2 counts kernel memory as memory") }
+    if memory.useHierarchy == false { throw .unsupported(field: "memory.useHierarchy", reason: "cgroup v2 is always hierarchical") }
     if (memory.kernelTCP ?? 0) > 0 { throw .unsupported(field: "memory.kernelTCP", reason: "cgroup v2 counts TCP memory as memory") }
     // Swap first: lowering memory.max may need somewhere to put pages.
     if let swap = try Conversions.swapMax(limit: memory.limit, swap: memory.swap) {

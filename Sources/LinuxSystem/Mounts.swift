@@ -232,6 +232,11 @@ extension OwnedDescriptor {
         try checked(clinux_statfs_type(rawValue), "fstatfs")
     }
 
+    /// Gives the object that is open its SELinux label.
+    public func setLabel(_ label: String) throws(SystemError) {
+        try checked(unsafe clinux_setxattr(procPath, "security.selinux", label, label.utf8.count + 1), "setxattr(security.selinux)", path: label)
+    }
+
     /// The names in this directory, without "." and "..", in the file system's order.
     public func entries() throws(SystemError) -> [String] {
         // A descriptor of its own, so that the position is at the start and O_PATH handles work as well.

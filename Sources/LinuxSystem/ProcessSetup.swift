@@ -43,6 +43,17 @@ public enum OwnProcess {
     public static func setScheduler(policy: UInt32, flags: UInt64, nice: Int32, priority: UInt32, runtime: UInt64, deadline: UInt64, period: UInt64) throws(SystemError) {
         try checked(clinux_sched_setattr(policy, flags, nice, priority, runtime, deadline, period), "sched_setattr")
     }
+    /// set_mempolicy(2); `nodes` is a mask of 64-bit words, lowest first.
+    public static func setMemoryPolicy(mode: Int32, nodes: [UInt64]) throws(SystemError) {
+        // The kernel takes one more than the number of bits.
+        let bits = nodes.isEmpty ? 0 : UInt(nodes.count * 64 + 1)
+        try checked(unsafe clinux_set_mempolicy(mode, nodes, bits), "set_mempolicy")
+    }
+    /// Puts a filter of system calls in force (seccomp(2)). Each instruction is a `struct sock_filter` of 8 bytes.
+    /// - Returns: the number of the listener, close-on-exec, when `flags` have SECCOMP_FILTER_FLAG_NEW_LISTENER.
+    public static func loadSystemCallFilter(_ instructions: [UInt8], flags: UInt32) throws(SystemError) -> Int32 {
+        Int32(try checked(unsafe clinux_seccomp_filter(flags, instructions, instructions.count / 8), "seccomp"))
+    }
     /// A new session keyring, so that the parent's keys are not inherited.
     public static func joinSessionKeyring(_ name: String) throws(SystemError) { try checked(unsafe clinux_join_session_keyring(name), "keyctl") }
     /// Blocks no signal and gives every signal its default action again.
@@ -83,6 +94,19 @@ public enum OwnProcess {
         Int32(try checked(clinux_clone_sibling(namespaces.rawValue), "clone3"))
     }
     public static func exitNow(_ code: Int32) -> Never { _exit(code) }
+}
+
+/// The CPUs that a process may run on, as a mask of 64-bit words, lowest first (sched_setaffinity(2)).
+public enum CPUAffinity {
+    /// 0 is the calling thread.
+    public static func set(of pid: Int32, _ mask: [UInt64]) throws(SystemError) {
+        try checked(unsafe clinux_sched_setaffinity(pid, mask, mask.count * 8), "sched_setaffinity")
+    }
+    public static func get(of pid: Int32) throws(SystemError) -> [UInt64] {
+        var mask = [UInt64](repeating: 0, count: 1024)
+        let size = try checked(unsafe clinux_sched_getaffinity(pid, &mask, mask.count * 8), "sched_getaffinity")
+        return Array(mask[..<(size / 8)])
+    }
 }
 
 /// Makes a named pipe (S_IFIFO), which must not exist.

@@ -44,6 +44,13 @@ public struct ProcessDescriptor: ~Copyable, Sendable {
     }
 }
 
+extension OwnedDescriptor {
+    /// A copy of a descriptor of the process that this pidfd names, close-on-exec (pidfd_getfd(2)).
+    public func copyDescriptor(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
+        OwnedDescriptor(owning: Int32(try checked(clinux_pidfd_getfd(rawValue, number), "pidfd_getfd")))
+    }
+}
+
 /// Ends this process as `status` says: a signal death stays a signal death, without a core file.
 public func exitProcess(as status: ExitStatus) -> Never {
     switch status {

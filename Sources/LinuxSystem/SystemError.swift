@@ -32,6 +32,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, CustomStringConvertib
     public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
     public static let timedOut = Errno(rawValue: ETIMEDOUT)
     public static let noChild = Errno(rawValue: ECHILD)
+    public static let noSuchDevice = Errno(rawValue: ENODEV)
     public static let badFormat = Errno(rawValue: ENOEXEC)
 
     /// The C library's words for it, in lower case as runc prints them.

@@ -155,9 +155,17 @@ public struct IntelRdtSpec: SpecObject {
 
 /// set_mempolicy(2)
 public struct MemoryPolicySpec: SpecObject {
-    public var mode = ""
+    public enum Mode: String, SpecWord {
+        case standard = "MPOL_DEFAULT", preferred = "MPOL_PREFERRED", bind = "MPOL_BIND", interleave = "MPOL_INTERLEAVE", local = "MPOL_LOCAL"
+        case preferredMany = "MPOL_PREFERRED_MANY", weightedInterleave = "MPOL_WEIGHTED_INTERLEAVE"
+    }
+    public enum Flag: String, SpecWord {
+        case numaBalancing = "MPOL_F_NUMA_BALANCING", relativeNodes = "MPOL_F_RELATIVE_NODES", staticNodes = "MPOL_F_STATIC_NODES"
+    }
+    public var mode = Mode.standard
+    /// "0-3,7"
     public var nodes: String?
-    public var flags: [String] = []
+    public var flags: [Flag] = []
     public init() {}
     public mutating func map(_ mapper: inout SpecMapper) throws(JSONShapeError) {
         try mapper.required("mode", &mode)

@@ -26,6 +26,9 @@ public struct MountSpec: SpecObject {
         try mapper.list("gidMappings", &gidMappings)
     }
 
+    /// Whether its files are shown with other owners.
+    public var isIdentityMapped: Bool { !uidMappings.isEmpty || !gidMappings.isEmpty || options.contains("idmap") || options.contains("ridmap") }
+
     /// Whether it shows a part of another mount.
     public var isBind: Bool { type == "bind" || options.contains("bind") || options.contains("rbind") }
 }

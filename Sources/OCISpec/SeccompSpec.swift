@@ -55,6 +55,9 @@ public struct SeccompSpec: SpecObject {
         }
     }
 
+    /// Whether system calls are passed on to an agent.
+    public var notifies: Bool { defaultAction == .notify || syscalls.contains { $0.action == .notify } }
+
     /// A condition on one argument.
     public struct Argument: SpecObject {
         /// 0 to 5.

@@ -4,6 +4,12 @@ public import JSONText
 public protocol SpecValue: Equatable, Sendable {
     init(_ cursor: JSONCursor, unknown: inout [String]) throws(JSONShapeError)
     var json: JSONValue { get }
+    /// Appends the paths of all fields that a value of this type can have below `path`.
+    static func listFields(below path: String, into paths: inout [String])
+}
+
+extension SpecValue {
+    public static func listFields(below path: String, into paths: inout [String]) {}
 }
 
 /// An object of the specification. One listing of its fields serves both directions.
@@ -28,29 +34,63 @@ extension SpecObject {
         try? copy.map(&mapper)
         return .object(mapper.output)
     }
+
+    public static func listFields(below path: String, into paths: inout [String]) {
+        var mapper = SpecMapper(listing: path)
+        var object = Self()
+        // Listing reads no input, either.
+        try? object.map(&mapper)
+        paths += mapper.listed
+    }
+
+    /// The paths of every field, with `[]` for an array's elements and `*` for a key that the user chooses.
+    public static var fieldPaths: [String] {
+        var paths: [String] = []
+        listFields(below: "", into: &paths)
+        return paths
+    }
 }
 
-/// Moves the fields of one object from or to JSON.
+/// Moves the fields of one object from or to JSON, or lists them.
 public struct SpecMapper {
+    /// When listing: the path of the object.
+    private let prefix: String?
+    private(set) var listed: [String] = []
     private let input: JSONMembers?
     private var known: [String] = []
     private var unknown: [String]
     private(set) var output = JSONObject()
 
     init() {
-        input = nil
+        (prefix, input) = (nil, nil)
+        unknown = []
+    }
+
+    init(listing path: String) {
+        (prefix, input) = (path, nil)
         unknown = []
     }
 
     init(reading input: JSONMembers, unknown: [String]) {
+        prefix = nil
         self.input = input
         self.unknown = unknown
+    }
+
+    /// Notes a field and those beneath it. False when this mapper does not list.
+    private mutating func list<Value: SpecValue>(_ key: String, _ type: Value.Type, isMap: Bool = false) -> Bool {
+        guard let prefix else { return false }
+        let path = prefix.isEmpty ? key : prefix + "." + key
+        listed.append(path)
+        Value.listFields(below: isMap ? path + ".*" : path, into: &listed)
+        return true
     }
 
     var unknownFields: [String] { unknown + (input?.unknown(besides: known) ?? []) }
 
     /// An optional field: nil is absent.
     public mutating func optional<Value: SpecValue>(_ key: String, _ field: inout Value?) throws(JSONShapeError) {
+        if list(key, Value.self) { return }
         guard let input else { return output[key] = field?.json }
         known.append(key)
         field = nil
@@ -59,6 +99,7 @@ public struct SpecMapper {
 
     /// A field that must be there.
     public mutating func required<Value: SpecValue>(_ key: String, _ field: inout Value) throws(JSONShapeError) {
+        if list(key, Value.self) { return }
         guard let input else { return output[key] = field.json }
         known.append(key)
         field = try Value(try input.required(key), unknown: &unknown)
@@ -66,6 +107,7 @@ public struct SpecMapper {
 
     /// A field whose absence means `standard`, which is then not written.
     public mutating func defaulted<Value: SpecValue>(_ key: String, _ field: inout Value, _ standard: Value) throws(JSONShapeError) {
+        if list(key, Value.self) { return }
         guard let input else {
             if field != standard { output[key] = field.json }
             return
@@ -82,6 +124,7 @@ public struct SpecMapper {
 
     /// A map from strings, in the order of the text; empty and absent are the same.
     public mutating func map(_ key: String, _ field: inout [String: String]) throws(JSONShapeError) {
+        if list(key, String.self, isMap: true) { return }
         guard let input else {
             if !field.isEmpty { output[key] = SpecMapper.object(field) { .string($0) } }
             return
@@ -93,6 +136,7 @@ public struct SpecMapper {
 
     /// A map from strings to objects.
     public mutating func map<Value: SpecValue>(_ key: String, _ field: inout [String: Value]) throws(JSONShapeError) {
+        if list(key, Value.self, isMap: true) { return }
         guard let input else {
             if !field.isEmpty { output[key] = SpecMapper.object(field) { $0.json } }
             return
@@ -139,6 +183,7 @@ extension Array: SpecValue where Element: SpecValue {
         unknown = found
     }
     public var json: JSONValue { .array(map(\.json)) }
+    public static func listFields(below path: String, into paths: inout [String]) { Element.listFields(below: path + "[]", into: &paths) }
 }
 
 /// A field of the specification that takes one of a few words.

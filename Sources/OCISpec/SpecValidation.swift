@@ -22,7 +22,8 @@ extension RuntimeSpec {
             check(linux.namespace(.uts) != nil, "domainname", "needs a uts namespace")
             check(domainname.utf8.count <= 64, "domainname", "is longer than 64 bytes")
         }
-        for (index, mount) in mounts.enumerated() { problems += mount.problems(path: "mounts[\(index)]") }
+        let isMapped = linux.namespace(.user).map { !linux.uidMappings.isEmpty || !($0.path ?? "").isEmpty } ?? false
+        for (index, mount) in mounts.enumerated() { problems += mount.problems(path: "mounts[\(index)]", inUserNamespace: isMapped) }
         for (name, hooks) in hooks?.all ?? [] {
             for (index, hook) in hooks.enumerated() {
                 check(hook.path.hasPrefix("/"), "hooks.\(name)[\(index)].path", "\"\(hook.path)\" is not absolute")
@@ -31,6 +32,7 @@ extension RuntimeSpec {
         }
         for key in annotations.keys.sorted() where key.isEmpty { check(false, "annotations", "a key is empty") }
         problems += linux.problems()
+        problems += vm?.problems() ?? []
         guard problems.isEmpty else { throw .invalid(problems) }
     }
 
@@ -46,7 +48,7 @@ extension Collection {
     fileprivate subscript(safe index: Index) -> Element? { indices.contains(index) ? self[index] : nil }
 }
 
-private func isClean(_ text: String) -> Bool { !text.utf8.contains(0) }
+func isClean(_ text: String) -> Bool { !text.utf8.contains(0) }
 
 extension ProcessSpec {
     /// What is wrong with the process, wherever it comes from.
@@ -72,13 +74,40 @@ extension ProcessSpec {
         }
         if let score = oomScoreAdj { check((-1000...1000).contains(score), "oomScoreAdj", "must be from -1000 to 1000") }
         if let umask = user.umask { check(umask <= 0o777, "user.umask", "is more than 0777") }
+        if let scheduler {
+            for problem in scheduler.problems { check(false, "scheduler.\(problem.path)", problem.text) }
+        }
+        for (name, list) in [("initial", execCPUAffinity?.initial), ("final", execCPUAffinity?.final)] {
+            guard let list, !list.isEmpty else { continue }
+            check(NumberList.parse(list) != nil, "execCPUAffinity.\(name)", "\"\(list)\" is not a list of CPUs like 0-3,7")
+        }
         if let priority = ioPriority { check((0...7).contains(priority.priority), "ioPriority.priority", "must be from 0 to 7") }
         return problems
     }
 }
 
+extension SchedulerSpec {
+    /// The kernel would pass over some of these and do something else.
+    fileprivate var problems: [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        func check(_ condition: Bool, _ field: String, _ text: String) { if !condition { problems.append(.init(field, text)) } }
+        if policy == .other || policy == .batch { check((-20...19).contains(nice), "nice", "must be from -20 to 19") }
+        if policy == .fifo || policy == .roundRobin {
+            check((1...99).contains(priority), "priority", "must be from 1 to 99 with \(policy.rawValue)")
+        } else {
+            check(priority == 0, "priority", "is for SCHED_FIFO and SCHED_RR only")
+        }
+        if policy != .deadline {
+            check(runtime == 0, "runtime", "is for SCHED_DEADLINE only")
+            check(deadline == 0, "deadline", "is for SCHED_DEADLINE only")
+            check(period == 0, "period", "is for SCHED_DEADLINE only")
+        }
+        return problems
+    }
+}
+
 extension MountSpec {
-    func problems(path: String) -> [ConfigurationError.Problem] {
+    func problems(path: String, inUserNamespace: Bool) -> [ConfigurationError.Problem] {
         var problems: [ConfigurationError.Problem] = []
         func check(_ condition: Bool, _ field: String, _ text: @autoclosure () -> String) {
             if !condition { problems.append(.init("\(path).\(field)", text())) }
@@ -88,61 +117,27 @@ extension MountSpec {
         if isBind { check(!(source ?? "").isEmpty, "source", "a bind mount needs a source") }
         else { check(!(type ?? "").isEmpty, "type", "is missing, and the mount is no bind mount") }
         check(uidMappings.isEmpty == gidMappings.isEmpty, "uidMappings", "uidMappings and gidMappings go together")
+        for (name, mappings) in [("uidMappings", uidMappings), ("gidMappings", gidMappings)] {
+            for (index, mapping) in mappings.enumerated() { check(mapping.size > 0, "\(name)[\(index)].size", "is 0") }
+        }
+        if isIdentityMapped {
+            check(isBind, uidMappings.isEmpty ? "options" : "uidMappings", "only bind mounts can be id-mapped")
+            check(!options.contains("remount"), "options", "a remount cannot be id-mapped")
+            if uidMappings.isEmpty && gidMappings.isEmpty {
+                check(inUserNamespace, "options", "an id-mapped mount needs uidMappings and gidMappings, its own or the container's")
+            }
+        }
         return problems
     }
 }
 
-extension LinuxSpec {
+extension VMSpec {
     func problems() -> [ConfigurationError.Problem] {
-        var problems: [ConfigurationError.Problem] = []
-        func check(_ condition: Bool, _ field: String, _ text: @autoclosure () -> String) {
-            if !condition { problems.append(.init("linux.\(field)", text())) }
-        }
-        var kinds: Set<NamespaceSpec.Kind> = []
-        for (index, namespace) in namespaces.enumerated() {
-            check(kinds.insert(namespace.type).inserted, "namespaces[\(index)]", "the \(namespace.type.rawValue) namespace occurs twice")
-            if let path = namespace.path, !path.isEmpty { check(path.hasPrefix("/"), "namespaces[\(index)].path", "\"\(path)\" is not absolute") }
-        }
-        if !uidMappings.isEmpty || !gidMappings.isEmpty { check(kinds.contains(.user), "uidMappings", "need a user namespace") }
-        for (index, mapping) in (uidMappings + gidMappings).enumerated() { check(mapping.size > 0, "uidMappings[\(index)].size", "is 0") }
-        if !timeOffsets.isEmpty { check(kinds.contains(.time), "timeOffsets", "need a time namespace") }
-        for key in timeOffsets.keys.sorted() { check(["monotonic", "boottime"].contains(key), "timeOffsets.\(key)", "is not a clock that can be offset") }
-        for (index, device) in devices.enumerated() {
-            check(device.path.hasPrefix("/"), "devices[\(index)].path", "\"\(device.path)\" is not absolute")
-            if device.type != .fifo { check(device.major >= 0 && device.minor >= 0, "devices[\(index)].major", "device numbers must not be negative") }
-        }
-        for (index, path) in maskedPaths.enumerated() { check(path.hasPrefix("/"), "maskedPaths[\(index)]", "\"\(path)\" is not absolute") }
-        for (index, path) in readonlyPaths.enumerated() { check(path.hasPrefix("/"), "readonlyPaths[\(index)]", "\"\(path)\" is not absolute") }
-        if let propagation = rootfsPropagation, !propagation.isEmpty {
-            let words = ["shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable"]
-            check(words.contains(propagation), "rootfsPropagation", "\"\(propagation)\" is not one of \(words.joined(separator: ", "))")
-        }
-        if let path = cgroupsPath { check(!path.split(separator: "/").contains(".."), "cgroupsPath", "must not contain `..`") }
-        for key in sysctl.keys.sorted() { if let problem = sysctlProblem(key, kinds) { check(false, "sysctl.\(key)", problem) } }
-        for (index, rule) in (seccomp?.syscalls ?? []).enumerated() {
-            check(!rule.names.isEmpty, "seccomp.syscalls[\(index)].names", "must not be empty")
-            for (position, argument) in rule.args.enumerated() {
-                check(argument.index <= 5, "seccomp.syscalls[\(index)].args[\(position)].index", "must be from 0 to 5")
-            }
-        }
-        for (index, rule) in (resources?.devices ?? []).enumerated() {
-            check(["a", "b", "c", nil, ""].contains(rule.type), "resources.devices[\(index)].type", "must be a, b or c")
-            check((rule.access ?? "").allSatisfy { "rwm".contains($0) }, "resources.devices[\(index)].access", "must be some of rwm")
-        }
-        return problems
-    }
-
-    /// Only what belongs to a namespace of the container may be set: anything else would change the host.
-    private func sysctlProblem(_ key: String, _ kinds: Set<NamespaceSpec.Kind>) -> String? {
-        let name = key.replacing("/", with: ".")
-        guard !name.isEmpty, !name.split(separator: ".", omittingEmptySubsequences: false).contains(where: { $0.isEmpty }), isClean(key) else { return "is malformed" }
-        let ipc: Set<String> = [
-            "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+        let paths = [
+            ("hypervisor.path", hypervisor?.path), ("kernel.path", kernel?.path), ("kernel.initrd", kernel?.initrd), ("image.path", image?.path),
         ]
-        if ipc.contains(name) || name.hasPrefix("fs.mqueue.") { return kinds.contains(.ipc) ? nil : "needs an ipc namespace" }
-        if name.hasPrefix("net.") { return kinds.contains(.network) ? nil : "needs a network namespace" }
-        if name == "kernel.domainname" { return kinds.contains(.uts) ? nil : "needs a uts namespace" }
-        if name == "kernel.hostname" { return "is set by `hostname`" }
-        return "is not in a separate kernel namespace"
+        return paths.compactMap { (field, path) in
+            path.flatMap { $0.hasPrefix("/") ? nil : ConfigurationError.Problem("vm.\(field)", "\"\($0)\" is not an absolute path") }
+        }
     }
 }

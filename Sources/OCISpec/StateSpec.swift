@@ -1,5 +1,23 @@
 public import JSONText
 
+/// What a seccomp agent gets with a listener (config-linux.md, "The Container Process State").
+public struct ContainerProcessState: SpecObject {
+    public var ociVersion = ""
+    /// The names of the descriptors that come with it, in their order.
+    public var fds: [String] = []
+    public var pid = 0
+    public var metadata: String?
+    public var state = StateSpec()
+    public init() {}
+    public mutating func map(_ mapper: inout SpecMapper) throws(JSONShapeError) {
+        try mapper.required("ociVersion", &ociVersion)
+        try mapper.list("fds", &fds)
+        try mapper.required("pid", &pid)
+        try mapper.optional("metadata", &metadata)
+        try mapper.required("state", &state)
+    }
+}
+
 /// A container's state (runtime.md, "State").
 public struct StateSpec: SpecObject {
     public enum Status: String, SpecWord { case creating, created, running, stopped, paused }

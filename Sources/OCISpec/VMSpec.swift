@@ -52,12 +52,29 @@ public struct VMSpec: SpecObject {
         /// Bytes.
         public var memory: UInt64?
         public var dtdevs: [String] = []
+        public var iomems: [IOMemory] = []
+        public var irqs: [UInt32] = []
         public init() {}
         public mutating func map(_ mapper: inout SpecMapper) throws(JSONShapeError) {
             try mapper.optional("deviceTree", &deviceTree)
             try mapper.optional("vcpus", &vcpus)
             try mapper.optional("memory", &memory)
             try mapper.list("dtdevs", &dtdevs)
+            try mapper.list("iomems", &iomems)
+            try mapper.list("irqs", &irqs)
+        }
+    }
+
+    /// A range of the host's I/O memory, in pages.
+    public struct IOMemory: SpecObject {
+        public var firstGFN: UInt64?
+        public var firstMFN: UInt64 = 0
+        public var nrMFNs: UInt64 = 0
+        public init() {}
+        public mutating func map(_ mapper: inout SpecMapper) throws(JSONShapeError) {
+            try mapper.optional("firstGFN", &firstGFN)
+            try mapper.required("firstMFN", &firstMFN)
+            try mapper.required("nrMFNs", &nrMFNs)
         }
     }
 }

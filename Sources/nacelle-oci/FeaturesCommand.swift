@@ -21,7 +21,7 @@ struct FeaturesCommand: ParsableCommand {
         document["ociVersionMin"] = .string(RuntimeSpec.minimumVersion)
         document["ociVersionMax"] = .string(RuntimeSpec.version)
         document["hooks"] = strings(["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"])
-        document["mountOptions"] = strings(MountOption.table.map(\.name).filter { $0 != "idmap" && $0 != "ridmap" }.sorted())
+        document["mountOptions"] = strings(MountOption.table.map(\.name).sorted())
         document["linux"] = object([
             ("namespaces", strings(NamespaceSpec.Kind.allCases.map(\.rawValue).sorted())),
             ("capabilities", strings(Capability.all.map(\.name))),
@@ -30,17 +30,21 @@ struct FeaturesCommand: ParsableCommand {
             ])),
             ("seccomp", object([
                 ("enabled", .bool(true)),
-                ("actions", strings(SeccompSpec.Action.allCases.filter { $0 != .notify }.map(\.rawValue))),
+                ("actions", strings(SeccompSpec.Action.allCases.map(\.rawValue))),
                 ("operators", strings(SeccompSpec.Operator.allCases.map(\.rawValue))),
                 ("archs", strings(SeccompSpec.Architecture.allCases.map(\.rawValue))),
                 ("knownFlags", strings(SeccompSpec.Flag.allCases.map(\.rawValue))),
-                ("supportedFlags", strings([SeccompSpec.Flag.threadSync, .log, .specAllow].map(\.rawValue))),
+                ("supportedFlags", strings(SeccompSpec.Flag.allCases.map(\.rawValue))),
             ])),
-            ("apparmor", object([("enabled", .bool(false))])),
-            ("selinux", object([("enabled", .bool(false))])),
-            ("intelRdt", object([("enabled", .bool(false))])),
-            ("mountExtensions", object([("idmap", object([("enabled", .bool(false))]))])),
-            ("netDevices", object([("enabled", .bool(false))])),
+            // What is compiled in, as runc has it; docs/oci.md says which isolation does what.
+            ("apparmor", object([("enabled", .bool(true))])),
+            ("selinux", object([("enabled", .bool(true))])),
+            ("intelRdt", object([("enabled", .bool(true)), ("schemata", .bool(true)), ("monitoring", .bool(true))])),
+            ("memoryPolicy", object([
+                ("modes", strings(MemoryPolicySpec.Mode.allCases.map(\.rawValue))), ("flags", strings(MemoryPolicySpec.Flag.allCases.map(\.rawValue))),
+            ])),
+            ("mountExtensions", object([("idmap", object([("enabled", .bool(true))]))])),
+            ("netDevices", object([("enabled", .bool(true))])),
         ])
         document["annotations"] = object([("dev.nacelle.version", .string(Version.number)), ("dev.nacelle.isolation", .string("microvm,namespace"))])
         document["potentiallyUnsafeConfigAnnotations"] = strings(["dev.nacelle."])

@@ -75,7 +75,16 @@ extension LaunchTests { @Suite struct HostilityTests {
             hooks.createContainer = [HookSpec()]
             spec.hooks = hooks
         }),
-        ("listener", { $0.linux?.seccomp = SeccompSpec(); $0.linux?.seccomp?.listenerPath = "/run/x" }),
+        ("listener", { spec in
+            var rule = SeccompSpec.SystemCallRule()
+            (rule.names, rule.action) = (["mkdir"], .notify)
+            spec.linux?.seccomp = SeccompSpec()
+            spec.linux?.seccomp?.listenerPath = "/no/such/agent"
+            spec.linux?.seccomp?.syscalls = [rule]
+        }),
+        ("device", { $0.linux?.netDevices = ["no-such-device": NetDeviceSpec()] }),
+        ("node", { $0.linux?.memoryPolicy = MemoryPolicySpec(); $0.linux?.memoryPolicy?.nodes = "0" }),
+        ("mapping", { $0.mounts.append(MountSpec(destination: "/m", type: "bind", source: "/tmp", options: ["bind", "idmap"])) }),
         ("systemd", { $0.linux?.cgroupsPath = "system.slice:a:b" }),
         ("climbing", { $0.linux?.cgroupsPath = "/../../x" }),
         ("label", { $0.process?.selinuxLabel = "system_u:system_r:container_t:s0" }),

@@ -1,3 +1,4 @@
+import LinuxSystem
 import OCISpec
 import Testing
 
@@ -83,23 +84,30 @@ struct GuestPlanTests {
         init(_ path: String, _ change: @escaping @Sendable (inout RuntimeSpec) -> Void) { (self.path, self.change) = (path, change) }
     }
 
+    private static func hardware(_ change: (inout VMSpec.HardwareConfiguration) -> Void) -> VMSpec {
+        var (vm, hardware) = (VMSpec(), VMSpec.HardwareConfiguration())
+        change(&hardware)
+        vm.hwConfig = hardware
+        return vm
+    }
+
     static let refusals: [Refusal] = [
         Refusal("linux.namespaces[0].path") { $0.linux?.namespaces = [NamespaceSpec(.pid, path: "/proc/1/ns/pid"), NamespaceSpec(.network)] },
         Refusal("linux.namespaces") { $0.linux?.namespaces = [NamespaceSpec(.pid), NamespaceSpec(.mount)] },
         Refusal("linux.namespaces") { $0.linux = nil },
         Refusal("linux.namespaces[1].path") { $0.linux?.namespaces = [NamespaceSpec(.pid), NamespaceSpec(.network, path: "/run/netns/x")] },
         Refusal("linux.netDevices") { $0.linux?.netDevices = ["eth0": NetDeviceSpec()] },
-        Refusal("linux.memoryPolicy") { $0.linux?.memoryPolicy = MemoryPolicySpec() },
-        Refusal("linux.intelRdt") { $0.linux?.intelRdt = IntelRdtSpec() },
         Refusal("linux.mountLabel") { $0.linux?.mountLabel = "system_u:object_r:x:s0" },
-        Refusal("linux.rootfsPropagation") { $0.linux?.rootfsPropagation = "rshared" },
-        Refusal("linux.personality.flags") {
-            $0.linux?.personality = PersonalitySpec()
-            $0.linux?.personality?.flags = ["X"]
+        Refusal("linux.seccomp.syscalls[0].action") {
+            $0.linux?.seccomp?.syscalls = [SeccompSpec.SystemCallRule()]
+            $0.linux?.seccomp?.syscalls[0].action = .notify
         },
-        Refusal("linux.seccomp.listenerPath") { $0.linux?.seccomp?.listenerPath = "/run/listener" },
-        Refusal("linux.seccomp.listenerMetadata") { $0.linux?.seccomp?.listenerMetadata = "m" },
-        Refusal("linux.seccomp.defaultAction") { $0.linux?.seccomp?.defaultAction = .notify },
+        Refusal("linux.resources.network.priorities") {
+            $0.linux?.resources = ResourcesSpec()
+            $0.linux?.resources?.network = .init()
+            $0.linux?.resources?.network?.priorities = [.init()]
+        },
+        Refusal("mounts[0].options") { $0.mounts = [MountSpec(destination: "/a", type: "bind", source: "/a", options: ["rbind", "ridmap"])] },
         Refusal("linux.resources.network.classID") {
             $0.linux?.resources = ResourcesSpec()
             $0.linux?.resources?.network = .init()
@@ -125,6 +133,15 @@ struct GuestPlanTests {
             $0.vm = VMSpec()
             $0.vm?.hypervisor = .init()
         },
+        Refusal("vm.hwConfig.deviceTree") { $0.vm = hardware { $0.deviceTree = "/x.dtb" } },
+        Refusal("vm.hwConfig.dtdevs") { $0.vm = hardware { $0.dtdevs = ["/soc/x"] } },
+        Refusal("vm.hwConfig.iomems") { $0.vm = hardware { $0.iomems = [.init()] } },
+        Refusal("vm.hwConfig.irqs") { $0.vm = hardware { $0.irqs = [11] } },
+        Refusal("vm.kernel.parameters[1]") {
+            $0.vm = VMSpec()
+            $0.vm?.kernel = .init()
+            $0.vm?.kernel?.parameters = ["quiet", "a=\"b"]
+        },
     ]
 
     @Test("fields that a machine cannot honour are refused by their paths", arguments: refusals)
@@ -146,16 +163,52 @@ struct GuestPlanTests {
             $0.linux?.resources?.network = .init()
             $0.process?.apparmorProfile = ""
             $0.linux?.rootfsPropagation = "rslave"
+            // Nothing is to be sent there.
+            $0.linux?.seccomp = SeccompSpec()
+            $0.linux?.seccomp?.listenerPath = "/run/agent"
+            $0.linux?.seccomp?.listenerMetadata = "m"
         }
         #expect(GuestPlan.unsupportedFields(changed).isEmpty)
+        // What everything in a guest is anyway.
+        let unconfined = spec { $0.process?.apparmorProfile = "unconfined" }
+        #expect(GuestPlan.unsupportedFields(unconfined).isEmpty)
+    }
+
+    @Test("what the guest's kernel can do reaches it as it is; what is the host's does not")
+    func passedOn() throws {
+        let original = spec {
+            $0.linux?.memoryPolicy = MemoryPolicySpec()
+            $0.linux?.memoryPolicy?.mode = .bind
+            $0.linux?.memoryPolicy?.nodes = "0"
+            $0.linux?.rootfsPropagation = "rshared"
+            $0.linux?.intelRdt = IntelRdtSpec()
+            $0.linux?.seccomp = SeccompSpec()
+            $0.linux?.seccomp?.listenerPath = "/run/agent"
+            $0.linux?.namespaces.append(NamespaceSpec(.time))
+            $0.linux?.timeOffsets = ["boottime": TimeOffsetSpec()]
+            $0.process?.execCPUAffinity = ExecCPUAffinitySpec()
+            $0.process?.scheduler = SchedulerSpec()
+            $0.process?.ioPriority = IOPrioritySpec()
+            $0.process?.apparmorProfile = "unconfined"
+        }
+        let guest = try GuestPlan(original, bundle: "/b").spec
+        #expect(guest.linux?.memoryPolicy == original.linux?.memoryPolicy && guest.linux?.rootfsPropagation == "rshared")
+        #expect(guest.linux?.timeOffsets == original.linux?.timeOffsets && guest.process?.scheduler == SchedulerSpec())
+        #expect(guest.process?.execCPUAffinity != nil && guest.process?.ioPriority != nil)
+        #expect(guest.linux?.intelRdt == nil && guest.linux?.seccomp == SeccompSpec() && guest.process?.apparmorProfile == nil)
     }
 
     @Test("shares that cannot be shown are refused by the path of their field", arguments: [
         ("/nonexistent/source", "mounts[0].source: invalid mount source /nonexistent/source: no such file or directory"),
-        ("/dev/null", "mounts[0].source: invalid mount source /dev/null: only directories and regular files"),
+        ("/dev/null", "mounts[0].source: invalid mount source /dev/null: a character device of the host cannot be reached from a machine"),
+        ("socket", "socket: a Unix socket of the host cannot be reached from a machine"),
+        ("fifo", "fifo: a FIFO of the host cannot be reached from a machine"),
     ])
     func badShares(_ source: String, _ expected: String) throws {
         let fixture = try Fixture()
+        let listener = try OwnedDescriptor.unixListener(path: fixture.bundle + "/socket")
+        defer { withExtendedLifetime(listener) {} }
+        try makeNamedPipe(fixture.bundle + "/fifo", mode: 0o600)
         fixture.spec.mounts = [MountSpec(destination: "/a", type: "bind", source: source, options: ["bind"])]
         #expect(message { () throws(RuntimeError) in try fixture.create() }?.contains(expected) == true)
         fixture.expectNothingLeft()

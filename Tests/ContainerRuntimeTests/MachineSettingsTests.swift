@@ -90,9 +90,9 @@ struct MachineSettingsTests {
             $0.vm = VMSpec()
             $0.vm?.kernel = .init()
             $0.vm?.kernel?.path = "/v"
-            $0.vm?.kernel?.parameters = ["a", "b"]
+            $0.vm?.kernel?.parameters = ["a", "b=of several words"]
         }
-        #expect(both.kernel == "/v" && both.commandLine == "a b c d")
+        #expect(both.kernel == "/v" && both.commandLine == "a \"b=of several words\" c d")
     }
 
     @Test("what cannot be is refused, with the value and what would do", arguments: [
@@ -113,7 +113,10 @@ struct MachineSettingsTests {
         #expect(text?.contains(expected) == true, "\(text ?? "accepted")")
     }
 
-    @Test("of the vm section", arguments: [(UInt64(0), UInt32(1), "too small"), (.max, 1, "larger than the host's"), (256 << 20, 0, "vCPUs"), (256 << 20, .max, "vCPUs")])
+    @Test("of the vm section", arguments: [
+        (UInt64(0), UInt32(1), "config.json: vm.hwConfig.memory: the machine's memory of 0 MiB is too small"), (.max, 1, "config.json: vm.hwConfig.memory: "),
+        (256 << 20, 0, "config.json: vm.hwConfig.vcpus: 0 vCPUs"), (256 << 20, .max, "config.json: vm.hwConfig.vcpus: 4294967295 vCPUs"),
+    ])
     func refusedHardware(_ memory: UInt64, _ vcpus: UInt32, _ expected: String) {
         let text = message { () throws(RuntimeError) in try settings { Self.hardware(&$0, memory: memory, vcpus: vcpus) } }
         #expect(text?.contains(expected) == true, "\(text ?? "accepted")")

@@ -84,7 +84,7 @@ struct LifecycleTests {
             expected = "/nonexistent/nacelle-init: no such file or directory"
         case "field":
             fixture.spec.linux?.mountLabel = "system_u:object_r:x"
-            expected = "linux.mountLabel: is not supported yet"
+            expected = "linux.mountLabel: SELinux is disabled or not supported on this host"
         case "vm":
             fixture.spec.vm = VMSpec()
             expected = "vm: there is no machine in namespace isolation"

@@ -103,7 +103,8 @@ import Testing
         ({ $0.root?.path = "relative" }, { try RootSwitch.open($0) }, "root.path must be absolute here"),
         ({ $0.linux?.rootfsPropagation = "x" }, { try RootSwitch.open($0) }, "rootfsPropagation=x is not supported"),
         ({ $0.process?.args = [] }, { try Executable.find($0) }, "args must not be empty"),
-        ({ spec in spec.linux?.seccomp = SeccompSpec(); spec.linux?.seccomp?.listenerPath = "/x" }, { try SystemCallFilter.loadPrivileged($0) }, "linux.seccomp.listenerPath is not supported"),
+        ({ spec in spec.linux?.memoryPolicy = MemoryPolicySpec(); spec.linux?.memoryPolicy?.nodes = "0-" }, { try Scheduling.setMemoryPolicy($0) }, "linux.memoryPolicy.nodes: \"0-\" is not a list of nodes"),
+        ({ spec in spec.linux?.memoryPolicy = MemoryPolicySpec(); spec.linux?.memoryPolicy?.nodes = "0" }, { try Scheduling.setMemoryPolicy($0) }, "linux.memoryPolicy: MPOL_DEFAULT 0: set_mempolicy: invalid argument"),
     ]
     @Test(arguments: refusals.indices) func refused(index: Int) throws {
         let (change, step, message) = Self.refusals[index]
@@ -116,6 +117,7 @@ import Testing
         let process = try initProcess().process
         for step: Step in [
             { try Scheduling.setLimits($0) }, { try Scheduling.setPersonality($0) }, { try Scheduling.setIOPriority($0) }, { try Scheduling.setScheduler($0) },
+            { try Scheduling.setMemoryPolicy($0) }, { try SystemCallFilter.loadListening($0) },
             { try Labels.open($0) }, { try Labels.apply($0) }, { try Namespaces.join($0) },
             { try Namespaces.makeControlGroupNamespace($0) }, { try Namespaces.makeTimeNamespace($0) }, { try Namespaces.bringUpLoopback($0) },
             { try Namespaces.setNames($0) }, { try Namespaces.setParameters($0) },

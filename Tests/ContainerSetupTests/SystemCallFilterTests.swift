@@ -9,7 +9,7 @@ import Testing
 @Suite struct SystemCallFilterTests {
     @Test(arguments: [
         (.kill, nil, 0), (.killThread, nil, 0), (.killProcess, nil, 0x8000_0000), (.trap, nil, 0x3_0000), (.errno, nil, 0x5_0001), (.errno, 0, 0x5_0000), (.errno, 38, 0x5_0026),
-        (.errno, 4095, 0x5_0FFF), (.trace, nil, 0x7FF0_0001), (.trace, 65535, 0x7FF0_FFFF), (.log, nil, 0x7FFC_0000), (.allow, nil, 0x7FFF_0000),
+        (.errno, 4095, 0x5_0FFF), (.trace, nil, 0x7FF0_0001), (.trace, 65535, 0x7FF0_FFFF), (.log, nil, 0x7FFC_0000), (.notify, nil, 0x7FC0_0000), (.allow, nil, 0x7FFF_0000),
         // A number where none belongs changes nothing.
         (.allow, 5, 0x7FFF_0000), (.kill, 5, 0), (.log, 5, 0x7FFC_0000),
     ] as [(SeccompSpec.Action, UInt32?, UInt32)])
@@ -17,10 +17,27 @@ import Testing
 
     @Test(arguments: [
         (.errno, 4096, "seccomp: errnoRet 4096 is not an errno"), (.errno, .max, "seccomp: errnoRet 4294967295 is not an errno"),
-        (.trace, 65536, "seccomp: errnoRet 65536 is too large"), (.notify, nil, "seccomp: SCMP_ACT_NOTIFY is not supported"),
+        (.trace, 65536, "seccomp: errnoRet 65536 is too large"),
     ] as [(SeccompSpec.Action, UInt32?, String)])
     func actionsThatAreRefused(action: SeccompSpec.Action, errno: UInt32?, message: String) {
         #expect(failure { _ = try SystemCallFilter.action(action, errno: errno) } == message)
+    }
+
+    /// SECCOMP_FILTER_FLAG_*: two of them depend on whether there is a listener.
+    @Test func flags() {
+        func flags(_ words: [SeccompSpec.Flag], notifies: Bool) -> UInt32 {
+            var seccomp = SeccompSpec()
+            seccomp.flags = words
+            var rule = SeccompSpec.SystemCallRule()
+            rule.action = .notify
+            if notifies { seccomp.syscalls = [rule] }
+            return SystemCallFilter.flags(seccomp)
+        }
+        #expect(flags([], notifies: false) == 0 && flags([], notifies: true) == 0x08)
+        #expect(flags([.threadSync], notifies: false) == 0x01 && flags([.threadSync], notifies: true) == 0x19)
+        #expect(flags([.log], notifies: false) == 0x02 && flags([.specAllow], notifies: false) == 0x04)
+        #expect(flags([.waitKillable], notifies: false) == 0 && flags([.waitKillable], notifies: true) == 0x28)
+        #expect(flags(SeccompSpec.Flag.allCases, notifies: false) == 0x07 && flags(SeccompSpec.Flag.allCases, notifies: true) == 0x3F)
     }
 
     private static func rule(_ names: [String], _ errno: UInt32, _ arguments: [(UInt32, SeccompSpec.Operator, UInt64, UInt64)] = []) -> SeccompSpec.SystemCallRule {
@@ -115,9 +132,6 @@ import Testing
             #expect(failure { try Self.load(seccomp) } == "seccomp: argument index 6 is above 5")
             seccomp.syscalls = [Self.rule(["getsid"], 5000)]
             #expect(failure { try Self.load(seccomp) } == "seccomp: errnoRet 5000 is not an errno")
-            seccomp = SeccompSpec()
-            seccomp.defaultAction = .notify
-            #expect(failure { try Self.load(seccomp) } == "seccomp: SCMP_ACT_NOTIFY is not supported")
             // Nothing of these is in force.
             #expect(getsid(0) > 0)
         }

@@ -59,7 +59,7 @@ import Testing
         (#"{"memory":{"limit":1,"swap":9223372036854775807}}"#, ["memory.swap.max = 9223372036854775806", "memory.max = 1"]),
         (#"{"memory":{"reservation":4096}}"#, ["memory.low = 4096"]),
         (#"{"memory":{"reservation":-1}}"#, ["memory.low = max"]),
-        (#"{"memory":{"kernel":1,"kernelTCP":0,"useHierarchy":true,"checkBeforeUpdate":true,"disableOOMKiller":false}}"#, []),
+        (#"{"memory":{"kernel":-1,"kernelTCP":0,"useHierarchy":true,"checkBeforeUpdate":true,"disableOOMKiller":false}}"#, []),
         // pids
         (#"{"pids":{"limit":10}}"#, ["pids.max = 10"]),
         (#"{"pids":{"limit":-1}}"#, ["pids.max = max"]),
@@ -121,7 +121,10 @@ import Testing
         (#"{"hugepageLimits":[{"pageSize":"0MB","limit":1}]}"#, "hugepageLimits: invalid page size 0MB"),
         (#"{"hugepageLimits":[{"pageSize":"MB","limit":1}]}"#, "hugepageLimits: invalid page size MB"),
         (#"{"hugepageLimits":[{"pageSize":"99999999999999999999GB","limit":1}]}"#, "hugepageLimits: invalid page size 99999999999999999999GB"),
+        (#"{"memory":{"kernel":1}}"#, "memory.kernel: cgroup v2 counts kernel memory as memory"),
+        (#"{"memory":{"useHierarchy":false}}"#, "memory.useHierarchy: cgroup v2 is always hierarchical"),
         (#"{"network":{"classID":1}}"#, "network.classID: cgroup v2 has no net_cls controller"),
+        (#"{"network":{"priorities":[{"name":"eth0","priority":1}]}}"#, "network.priorities: cgroup v2 has no net_prio controller"),
         (#"{"rdma":{"mlx":{}}}"#, #"rdma: device "mlx" has no limit or an invalid name"#),
         (#"{"rdma":{"a b":{"hcaHandles":1}}}"#, #"rdma: device "a b" has no limit or an invalid name"#),
         (#"{"rdma":{"":{"hcaHandles":1}}}"#, #"rdma: device "" has no limit or an invalid name"#),
@@ -159,7 +162,9 @@ import Testing
             ["memory.limit_in_bytes = 100", "memory.memsw.limit_in_bytes = 300", "memory.soft_limit_in_bytes = 50", "memory.kmem.tcp.limit_in_bytes = 7",
              "memory.swappiness = 0", "memory.oom_control = 1"]),
         (#"{"memory":{"limit":-1,"swap":-1}}"#, ["memory.limit_in_bytes = -1", "?memory.memsw.limit_in_bytes = -1"]),
-        (#"{"memory":{"limit":0,"swap":0,"reservation":0,"kernelTCP":0,"disableOOMKiller":false,"kernel":9,"useHierarchy":true}}"#, []),
+        (#"{"memory":{"limit":0,"swap":0,"reservation":0,"kernelTCP":0,"disableOOMKiller":false,"kernel":0}}"#, []),
+        (#"{"memory":{"kernel":9,"useHierarchy":true}}"#, ["memory.kmem.limit_in_bytes = 9", "?memory.use_hierarchy = 1"]),
+        (#"{"memory":{"useHierarchy":false}}"#, ["memory.use_hierarchy = 0"]),
         (#"{"pids":{"limit":-1}}"#, ["pids.max = max"]),
         (#"{"pids":{"limit":10}}"#, ["pids.max = 10"]),
         (#"{"blockIO":{"weight":500,"leafWeight":300}}"#, ["blkio.weight = 500 | blkio.bfq.weight = 500", "blkio.leaf_weight = 300"]),
@@ -171,6 +176,7 @@ import Testing
         (#"{"hugepageLimits":[{"pageSize":"2MB","limit":5}]}"#, ["hugetlb.2MB.limit_in_bytes = 5", "?hugetlb.2MB.rsvd.limit_in_bytes = 5"]),
         (#"{"network":{"classID":1048577}}"#, ["net_cls.classid = 1048577"]),
         (#"{"network":{"classID":0}}"#, []),
+        (#"{"network":{"priorities":[{"name":"eth0","priority":5},{"name":"eth1","priority":0}]}}"#, ["net_prio.ifpriomap = eth0 5", "net_prio.ifpriomap = eth1 0"]),
         (#"{"rdma":{"mlx5_1":{"hcaHandles":3}}}"#, ["rdma.max = mlx5_1 hca_handle=3"]),
     ]
 
@@ -183,6 +189,7 @@ import Testing
     @Test(arguments: [
         (#"{"unified":{"memory.max":"1"}}"#, "unified: this machine limits by cgroup v1"),
         (#"{"hugepageLimits":[{"pageSize":"2M","limit":1}]}"#, "hugepageLimits: invalid page size 2M"),
+        (#"{"network":{"priorities":[{"name":"a b","priority":1}]}}"#, #"network.priorities: "a b" is not the name of a network device"#),
         (#"{"rdma":{"mlx":{}}}"#, #"rdma: device "mlx" has no limit or an invalid name"#),
     ])
     func refusalsOfVersion1(json: String, expected: String) throws {

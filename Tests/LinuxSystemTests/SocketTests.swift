@@ -33,7 +33,7 @@ import Testing
 
     @Test func tooManyDescriptorsAreRefused() throws {
         let pair = try OwnedDescriptor.socketPair()
-        let many = [Int32](repeating: pair.first.rawValue, count: 33)
+        let many = [Int32](repeating: pair.first.rawValue, count: 254)
         #expect(throws: SystemError(.invalidArgument, "sendmsg")) { _ = try pair.first.send([1], descriptors: many) }
         #expect(throws: SystemError(.badDescriptor, "sendmsg")) { _ = try pair.first.send([1], descriptors: [-1]) }
         var buffer = [UInt8](repeating: 0, count: 1), received: [SharedDescriptor] = []

@@ -11,6 +11,8 @@
 
 static inline long clinux_pidfd_open(int pid) { return clinux_result(syscall(SYS_pidfd_open, pid, 0)); }
 static inline long clinux_pidfd_send_signal(int pidfd, int signal) { return clinux_result(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0)); }
+// A copy of another process's descriptor, close-on-exec.
+static inline long clinux_pidfd_getfd(int pidfd, int fd) { return clinux_result(syscall(SYS_pidfd_getfd, pidfd, fd, 0)); }
 static inline long clinux_kill(int pid, int signal) { return clinux_result(kill(pid, signal)); }
 // waitpid; *status is the raw wait status.
 static inline long clinux_waitpid(int pid, int *status, int options) { return clinux_result(waitpid(pid, status, options)); }

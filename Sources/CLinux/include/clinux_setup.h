@@ -31,7 +31,7 @@ static inline long clinux_prlimit(int pid, int resource, uint64_t soft, uint64_t
 }
 static inline long clinux_personality(unsigned long persona) { return clinux_result(personality(persona)); }
 static inline long clinux_ioprio_set(int priority_class, int data) { return clinux_result(syscall(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, (priority_class << 13) | data)); }
-// sched_setattr(2) of the calling thread; the structure is the kernel's first version of it.
+// sched_setattr(2) of the calling thread; the structure is the second version, whose clamps of utilisation are 0.
 static inline long clinux_sched_setattr(uint32_t policy, uint64_t flags, int32_t nice, uint32_t priority, uint64_t runtime, uint64_t deadline, uint64_t period) {
   struct {
     uint32_t size, policy;
@@ -39,10 +39,15 @@ static inline long clinux_sched_setattr(uint32_t policy, uint64_t flags, int32_t
     int32_t nice;
     uint32_t priority;
     uint64_t runtime, deadline, period;
-  } attributes = {48, policy, flags, nice, priority, runtime, deadline, period};
-  _Static_assert(sizeof attributes == 48, "struct sched_attr, version 0");
+    uint32_t utilisation_minimum, utilisation_maximum;
+  } attributes = {56, policy, flags, nice, priority, runtime, deadline, period, 0, 0};
+  _Static_assert(sizeof attributes == 56, "struct sched_attr, version 1");
   return clinux_result(syscall(SYS_sched_setattr, 0, &attributes, 0));
 }
+// Masks are 64-bit words, lowest first; `size` is in bytes, `bits` in bits.
+static inline long clinux_sched_setaffinity(int pid, const uint64_t *mask, size_t size) { return clinux_result(syscall(SYS_sched_setaffinity, pid, size, mask)); }
+static inline long clinux_sched_getaffinity(int pid, uint64_t *mask, size_t size) { return clinux_result(syscall(SYS_sched_getaffinity, pid, size, mask)); }
+static inline long clinux_set_mempolicy(int mode, const uint64_t *nodes, unsigned long bits) { return clinux_result(syscall(SYS_set_mempolicy, mode, nodes, bits)); }
 static inline long clinux_join_session_keyring(const char *name) { return clinux_result(syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, name)); }
 static inline long clinux_interface_up(const char *name) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -65,5 +70,4 @@ static inline long clinux_terminal_unlock(int master) {
 // The other end of a pseudo-terminal, without a path that could lead elsewhere.
 static inline long clinux_terminal_peer(int master, int flags) { return clinux_result(ioctl(master, TIOCGPTPEER, (long)flags)); }
 static inline long clinux_execve(const char *path, char *const *arguments, char *const *environment) { return clinux_result(execve(path, arguments, environment)); }
-static inline long clinux_seccomp(unsigned operation, unsigned flags, void *argument) { return clinux_result(syscall(SYS_seccomp, operation, flags, argument)); }
 static inline int clinux_fork(void) { return fork(); }

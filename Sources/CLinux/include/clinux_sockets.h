@@ -1,13 +1,15 @@
 // Unix sockets that carry descriptors, and vsock addresses.
 #pragma once
 #include "clinux_files.h"
+#include <linux/netlink.h>
 #include <linux/vm_sockets.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define CLINUX_MAXIMUM_DESCRIPTORS 32
+// SCM_MAX_FD of Linux.
+#define CLINUX_MAXIMUM_DESCRIPTORS 253
 
 static inline long clinux_socket(int domain, int type) { return clinux_result(socket(domain, type | SOCK_CLOEXEC, 0)); }
 static inline long clinux_socketpair(int type, int fds[2]) { return clinux_result(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds)); }
@@ -34,6 +36,16 @@ static inline long clinux_shutdown(int fd, int how) { return clinux_result(shutd
 static inline long clinux_vsock_connect(int fd, uint32_t context, uint32_t port) {
   struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = context, .svm_port = port};
   return clinux_result(connect(fd, (struct sockaddr *)&address, sizeof address));
+}
+// A socket of rtnetlink(7), bound to an address of the kernel's choice.
+static inline long clinux_route_socket(void) {
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) return -(long)errno;
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+  long result = -(long)errno;
+  close(fd);
+  return result;
 }
 static inline long clinux_send(int fd, const void *buffer, size_t count, int flags) { return clinux_result(send(fd, buffer, count, flags)); }
 static inline long clinux_recv(int fd, void *buffer, size_t count, int flags) { return clinux_result(recv(fd, buffer, count, flags)); }
