@@ -21,6 +21,8 @@ public struct ContainerRecord: Equatable, Sendable {
     public var isolation = Isolation.microVM
     /// The directories of its control group on the host, one a hierarchy; none if it has no group.
     public var controlGroups: [String] = []
+    /// Its scope, if systemd made its control group.
+    public var systemdUnit = ""
     /// `create` has come to its end.
     public var isCreated = false
 
@@ -39,6 +41,7 @@ public struct ContainerRecord: Equatable, Sendable {
         object["ociVersion"] = .string(ociVersion)
         object["isolation"] = .string(isolation.rawValue)
         object["cgroups"] = .array(controlGroups.map { .string($0) })
+        if !systemdUnit.isEmpty { object["systemdUnit"] = .string(systemdUnit) }
         object["isCreated"] = .bool(isCreated)
         var notes = JSONObject()
         for key in annotations.keys.sorted() { notes[key] = annotations[key].map { .string($0) } }
@@ -64,6 +67,7 @@ public struct ContainerRecord: Equatable, Sendable {
             guard let isolation = Isolation(rawValue: word) else { throw JSONShapeError(path: "isolation", problem: "is not known") }
             self.isolation = isolation
             controlGroups = try members["cgroups"]?.strings() ?? []
+            systemdUnit = try members["systemdUnit"]?.string() ?? ""
             isCreated = try members["isCreated"]?.bool() ?? false
             for (key, value) in try members["annotations"]?.map({ (cursor) throws(JSONShapeError) in try cursor.string() }) ?? [] { annotations[key] = value }
         } catch { throw RuntimeError("state.json is damaged: \(error)") }
