@@ -1,5 +1,5 @@
 internal import AgentProtocol
-internal import ControlGroups
+public import ControlGroups
 internal import Glibc
 internal import JSONText
 internal import LinuxSystem
@@ -18,6 +18,11 @@ public final class ContainerLauncher {
 
     /// How long the child may take for one step of the handshake, in milliseconds.
     public var timeout: Int32 = 30_000
+    /// False: make no control group and leave the process in the caller's.
+    public var usesControlGroup = true
+    /// Puts the process into a control group that somebody else makes (systemd), instead of one of this launcher's own making. Its limits are
+    /// written by the launcher.
+    public var placing: ((_ pid: Int32) throws(LaunchError) -> ControlGroup)?
     /// Leave the process in the caller's control group where no other can be made and no limit is asked for (an ordinary user's).
     public var mayLackControlGroup = false
     /// False: leave access to devices as it is, which needs more than the right to a control group.
@@ -56,9 +61,9 @@ public final class ContainerLauncher {
         try streams.check(process)
         let linux = plan.linux ?? LinuxSpec()
         let namespaces = try NamespacePlan(linux)
-        let group = try makeControlGroup(linux)
+        var group = usesControlGroup && placing == nil ? try makeControlGroup(linux) : nil
         do throws(LaunchError) {
-            let handshake = try launch(process, linux, namespaces, group, streams)
+            let handshake = try launch(process, linux, namespaces, &group, streams)
             let launched = LaunchedProcess(handshake)
             return LaunchedContainer(process: launched, handshake: handshake, launcher: self, group: group)
         } catch {
@@ -79,15 +84,19 @@ public final class ContainerLauncher {
             }
             return nil
         }
-        do throws(ControlGroupError) { try group.apply(resources, restrictsDevices: restrictsDevices) } catch {
+        do throws(LaunchError) { try limit(group, resources) } catch {
             try? group.delete()
-            throw LaunchError(error)
+            throw error
         }
         return group
     }
 
+    private func limit(_ group: ControlGroup, _ resources: ResourcesSpec) throws(LaunchError) {
+        do throws(ControlGroupError) { try group.apply(resources, restrictsDevices: restrictsDevices) } catch { throw LaunchError(error) }
+    }
+
     private func launch(
-        _ process: ProcessSpec, _ linux: LinuxSpec, _ namespaces: NamespacePlan, _ group: ControlGroup?, _ streams: LaunchStreams
+        _ process: ProcessSpec, _ linux: LinuxSpec, _ namespaces: NamespacePlan, _ group: inout ControlGroup?, _ streams: LaunchStreams
     ) throws(LaunchError) -> Handshake {
         var spawn = InitSpawn()
         if !namespaces.isStaged {
@@ -98,7 +107,13 @@ public final class ContainerLauncher {
         let handshake = try Handshake(program: initProgram, spawn: spawn, timeout: timeout)
         do throws(LaunchError) {
             // Before the plan: the child makes its cgroup namespace when it has it.
-            if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
+            if let placing {
+                let made = try placing(handshake.pid)
+                group = made
+                try limit(made, linux.resources ?? ResourcesSpec())
+            } else if spawn.controlGroup == nil {
+                try group?.adding(handshake.pid)
+            }
             if spawn.waitsForMapping {
                 try UserNamespaceMaps.write(linux, of: handshake.pid)
                 try handshake.mapped()

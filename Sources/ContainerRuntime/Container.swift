@@ -12,6 +12,7 @@ public final class Container {
     private let configuration: ConfigurationFile
     /// Whether it is made as an ordinary user's (`Rootless`); nil: as is found.
     public var isRootless: Bool?
+    public var controlGroupDriver = ControlGroupDriver.cgroupfs
 
     public init(root: String, id: String, log: RuntimeLog, configuration: ConfigurationFile = ConfigurationFile()) throws(RuntimeError) {
         state = try StateDirectory(root: root, id: id)
@@ -68,7 +69,8 @@ public final class Container {
         let sandbox = sandbox(isolation)
         let hooks = Hooks(spec: spec.hooks ?? HooksSpec(), log: log)
         let creation = Creation(
-            spec, process, bundle: bundle, streams: streams, preservedDescriptors: preservedDescriptors, isRootless: isRootless, components: components, hooks: hooks)
+            spec, process, bundle: bundle, streams: streams, preservedDescriptors: preservedDescriptors, isRootless: isRootless,
+            controlGroupDriver: controlGroupDriver, components: components, hooks: hooks)
         try sandbox.check(creation)
         let lock = try state.lock()
         defer { withExtendedLifetime(lock) {} }
@@ -173,7 +175,7 @@ public final class Container {
 
     public func delete(force: Bool) throws(RuntimeError) {
         guard state.exists else {
-            if force { return }
+            if force { return try state.removeStaleLock() }
             throw RuntimeError("container does not exist")
         }
         let lock = try state.lock()

@@ -23,6 +23,8 @@ public struct ContainerRecord: Equatable, Sendable {
     public var controlGroups: [String] = []
     /// Directories of the resctrl file system that are the container's alone.
     public var resourceGroups: [String] = []
+    /// Its scope, if systemd made its control group.
+    public var systemdUnit = ""
     /// `create` has come to its end.
     public var isCreated = false
 
@@ -42,6 +44,7 @@ public struct ContainerRecord: Equatable, Sendable {
         object["isolation"] = .string(isolation.rawValue)
         object["cgroups"] = .array(controlGroups.map { .string($0) })
         object["resctrl"] = .array(resourceGroups.map { .string($0) })
+        if !systemdUnit.isEmpty { object["systemdUnit"] = .string(systemdUnit) }
         object["isCreated"] = .bool(isCreated)
         var notes = JSONObject()
         for key in annotations.keys.sorted() { notes[key] = annotations[key].map { .string($0) } }
@@ -68,6 +71,7 @@ public struct ContainerRecord: Equatable, Sendable {
             self.isolation = isolation
             controlGroups = try members["cgroups"]?.strings() ?? []
             resourceGroups = try members["resctrl"]?.strings() ?? []
+            systemdUnit = try members["systemdUnit"]?.string() ?? ""
             isCreated = try members["isCreated"]?.bool() ?? false
             for (key, value) in try members["annotations"]?.map({ (cursor) throws(JSONShapeError) in try cursor.string() }) ?? [] { annotations[key] = value }
         } catch { throw RuntimeError("state.json is damaged: \(error)") }

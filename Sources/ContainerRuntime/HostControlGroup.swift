@@ -1,4 +1,5 @@
 internal import ControlGroups
+internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
 
@@ -45,7 +46,7 @@ extension HostControlGroup {
         let place: HostControlGroup
         do throws(ControlGroupError) { place = try find(spec, state) } catch {
             guard isAbsence(error) else { throw RuntimeError("\(error)") }
-            log.warning("the machine stays in its caller's control group: \(error)")
+            tell(error, spec, log)
             return nil
         }
         record.controlGroups = place.directories
@@ -57,11 +58,35 @@ extension HostControlGroup {
             return group
         } catch {
             guard isAbsence(error) else { throw RuntimeError("\(error)") }
-            log.warning("the machine stays in its caller's control group: \(error)")
+            tell(error, spec, log)
             record.controlGroups = []
             try state.save(record)
             return nil
         }
+    }
+
+    /// A warning where a group was to be expected: an ordinary user asks for one by a path or a limit.
+    private static func tell(_ error: ControlGroupError, _ spec: RuntimeSpec, _ log: RuntimeLog) {
+        var limits = spec.linux?.resources ?? ResourcesSpec()
+        limits.devices = []
+        let isExpected = Rootless.isAssumed && (spec.linux?.cgroupsPath ?? "").isEmpty && limits == ResourcesSpec()
+        let text = "the machine stays in its caller's control group: \(error)"
+        if isExpected { log.debug(text) } else { log.warning(text) }
+    }
+
+    /// The same by systemd, which wants the process to be there.
+    static func makeScope(
+        for creation: Creation, _ settings: MachineSettings, _ record: inout ContainerRecord, _ state: StateDirectory, _ log: RuntimeLog
+    ) throws(RuntimeError) {
+        let scope = try SystemdScope(path: creation.spec.linux?.cgroupsPath, id: state.id, isRootless: Rootless.isAssumed)
+        try scope.reserve()
+        record.systemdUnit = scope.unit
+        try state.save(record)
+        let resources = MachineResources.onHost(creation.spec.linux?.resources, settings)
+        let group = try scope.start(record.pid, resources)
+        record.controlGroups = group.directories
+        try state.save(record)
+        do throws(ControlGroupError) { try limit(group, resources, log) } catch { throw RuntimeError("\(error)") }
     }
 
     private static func limit(_ group: ControlGroup, _ resources: ResourcesSpec, _ log: RuntimeLog) throws(ControlGroupError) {
@@ -86,7 +111,19 @@ extension HostControlGroup {
 extension HostControlGroup {
     /// Removes a container's group, if it has one.
     static func delete(_ record: ContainerRecord) throws(RuntimeError) {
-        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.delete() } catch { throw RuntimeError("\(error)") }
+        do throws(ControlGroupError) {
+            let group = try ControlGroup.existing(record.controlGroups)
+            if !record.systemdUnit.isEmpty {
+                // systemd would ask what is left to end, and wait.
+                try group?.signalAll(SIGKILL)
+                try stopScope(record)
+            }
+            try group?.delete()
+        } catch { throw RuntimeError("\(error)") }
+    }
+
+    private static func stopScope(_ record: ContainerRecord) throws(ControlGroupError) {
+        do throws(RuntimeError) { try SystemdScope.stop(record) } catch { throw .systemd(error.message) }
     }
 
     static func isFrozen(_ record: ContainerRecord) -> Bool { (try? ControlGroup.existing(record.controlGroups))?.isFrozen ?? false }

@@ -16,6 +16,7 @@ struct HostNamespaces: Sandbox {
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.checkInitProgram()
         _ = try HostPlan(creation.spec, bundle: creation.bundle)
+        if creation.controlGroupDriver == .systemd { try SystemdScope.check() }
         if geteuid() != 0 { try Self.checkForOrdinaryUser(creation.spec.linux ?? LinuxSpec()) }
         try HostResourceControl.check(creation.spec, state)
         if creation.preservedDescriptors > LaunchStreams.maximumPreserved {
@@ -37,14 +38,24 @@ struct HostNamespaces: Sandbox {
         var plan = try HostPlan(creation.spec, bundle: creation.bundle).spec
         let isRootless = creation.isRootless ?? Rootless.isAssumed
         let mayLackGroup = isRootless && (creation.spec.linux?.cgroupsPath ?? "").isEmpty
-        let group = try HostControlGroup.locate(creation.spec, state, isOptional: mayLackGroup)
+        let group = creation.controlGroupDriver == .cgroupfs ? try HostControlGroup.locate(creation.spec, state, isOptional: mayLackGroup) : nil
         // As it is, whatever the caller's own group: `exec` and `delete` come from others.
         plan.linux?.cgroupsPath = group?.path
         record.controlGroups = group?.directories ?? []
+        let scope = creation.controlGroupDriver == .systemd ? try SystemdScope(path: creation.spec.linux?.cgroupsPath, id: state.id, isRootless: isRootless) : nil
+        try scope?.reserve()
+        record.systemdUnit = scope?.unit ?? ""
         try state.save(record)
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: creation.components.initProgram)
         launcher.mayLackControlGroup = mayLackGroup
         launcher.restrictsDevices = !isRootless
+        launcher.usesControlGroup = creation.controlGroupDriver != .disabled
+        if let scope {
+            let resources = creation.spec.linux?.resources ?? ResourcesSpec()
+            launcher.placing = { (pid) throws(LaunchError) in
+                do throws(RuntimeError) { return try scope.start(pid, resources) } catch { throw LaunchError(.other, error.message) }
+            }
+        }
         var current = record
         launcher.hookState = { (pid, status) in
             var known = current
@@ -66,7 +77,7 @@ struct HostNamespaces: Sandbox {
                     try creation.runRuntimeHooks(current)
                 } catch { throw LaunchError(.other, error.message) }
             }
-            defer { (launcher.beforePivot, launcher.startPipes) = (nil, nil) }
+            defer { (launcher.beforePivot, launcher.startPipes, launcher.placing) = (nil, nil, nil) }
             let container = try launcher.create(streams: streams)
             record = current
             record.controlGroups = container.controlGroups

@@ -12,6 +12,7 @@ struct MicroVM: Sandbox {
 
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.check()
+        if creation.controlGroupDriver == .systemd { try SystemdScope.check() }
         if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         _ = try GuestPlan(creation.spec, bundle: creation.bundle)
         _ = try MachineSettings(creation.spec, components: creation.components)
@@ -21,12 +22,13 @@ struct MicroVM: Sandbox {
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
         let plan = try GuestPlan(creation.spec, bundle: creation.bundle, state: record.state(.creating))
         let settings = try MachineSettings(creation.spec, components: creation.components)
-        let group = try HostControlGroup.makeForMachine(creation.spec, settings, &record, state, log)
+        let group = creation.controlGroupDriver == .cgroupfs ? try HostControlGroup.makeForMachine(creation.spec, settings, &record, state, log) : nil
         let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: creation.components)
         record.pid = pid
         record.startTime = ProcessIdentity.startTime(of: pid) ?? 0
         try state.save(record)
         // Before it has touched the guest's memory, which is charged to the group that touches it first.
+        if creation.controlGroupDriver == .systemd { try HostControlGroup.makeScope(for: creation, settings, &record, state, log) }
         do throws(ControlGroupError) { try group?.add(pid) } catch { throw RuntimeError(machineFailure(record) ?? "\(error)") }
         try HostResourceControl.apply(creation.spec, state, &record)
         try prepare(plan, creation, record, connection)

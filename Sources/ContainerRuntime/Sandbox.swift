@@ -23,6 +23,7 @@ final class Creation {
     let preservedDescriptors: Int
     /// nil: as is found.
     let isRootless: Bool?
+    let controlGroupDriver: ControlGroupDriver
     let components: Components
     let hooks: Hooks
     /// Whether a hook has run: then a failure is the end of a container (runtime.md, "Lifecycle", 12 and 13), and `poststop` runs.
@@ -30,9 +31,10 @@ final class Creation {
 
     init(
         _ spec: RuntimeSpec, _ process: ProcessSpec, bundle: String, streams: Container.Streams, preservedDescriptors: Int, isRootless: Bool? = nil,
-        components: Components, hooks: Hooks
+        controlGroupDriver: ControlGroupDriver = .cgroupfs, components: Components, hooks: Hooks
     ) {
         (self.spec, self.process, self.bundle, self.streams) = (spec, process, bundle, streams)
+        self.controlGroupDriver = controlGroupDriver
         (self.preservedDescriptors, self.isRootless, self.components, self.hooks) = (preservedDescriptors, isRootless, components, hooks)
     }
 

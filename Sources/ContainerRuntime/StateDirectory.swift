@@ -46,6 +46,12 @@ public struct StateDirectory: Sendable {
         } catch { throw RuntimeError("cannot lock the state of container \(id)", error) }
     }
 
+    /// What a command that was killed before it made anything left behind.
+    func removeStaleLock() throws(RuntimeError) {
+        var status = stat()
+        if unsafe clinux_fstatat(AT_FDCWD, lockPath, &status, AT_SYMLINK_NOFOLLOW) == 0 { _ = try lock() }
+    }
+
     private static func isSame(_ file: borrowing OwnedDescriptor, _ path: String) -> Bool {
         var mine = stat()
         var theirs = stat()

@@ -73,6 +73,17 @@ public final class ControlGroup {
         return group
     }
 
+    /// The group that systemd has put a process into; where systemd does not manage a hierarchy of version 1, the group of that path there.
+    public static func adopting(_ pid: Int32) throws(ControlGroupError) -> ControlGroup {
+        let own: [String: String]
+        do throws(SystemError) { own = ControlGroupLayout.memberships(String(decoding: try readFile("/proc/\(pid)/cgroup"), as: UTF8.self)) } catch { throw .system(error) }
+        guard let path = own["name=systemd"] ?? own[""], path != "/" else { throw .invalidPath("/proc/\(pid)/cgroup") }
+        let group = try locate(path: path, identifier: "")
+        for place in group.places where (try? FileStatus(path: place.directory)) == nil { try group.make(place) }
+        try group.add(pid)
+        return group
+    }
+
     private func make(_ place: Place) throws(ControlGroupError) {
         let relative = place.directory.dropFirst(place.hierarchy.mountPoint.count).split(separator: "/")
         var directory = place.hierarchy.mountPoint

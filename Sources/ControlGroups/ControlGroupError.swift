@@ -17,6 +17,8 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
     case unsupported(field: String, reason: String)
     /// A field of linux.resources with an impossible value.
     case invalidValue(field: String, reason: String)
+    /// What systemd has to say of the group that it made.
+    case systemd(String)
     /// Processes of the group do not end.
     case stillBusy(path: String)
 
@@ -34,12 +36,13 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
         case .system(let error): "cgroup: \(error)"
         case .notMounted: "cgroup: no cgroup file system is mounted"
         case .systemdPath(let path):
-            "cgroup: linux.cgroupsPath \"\(path)\" is for systemd's cgroup driver, which is not supported: use the cgroupfs driver (podman --cgroup-manager=cgroupfs, dockerd --exec-opt native.cgroupdriver=cgroupfs)"
+            "cgroup: linux.cgroupsPath \"\(path)\" is for systemd's cgroup driver: use it (--systemd-cgroup), or the cgroupfs driver (podman --cgroup-manager=cgroupfs, dockerd --exec-opt native.cgroupdriver=cgroupfs)"
         case .invalidPath(let path): "cgroup: invalid linux.cgroupsPath \"\(path)\""
         case .notEmpty(let path): "cgroup: container's cgroup is not empty: \(path)"
         case .missingController(let controller, let file): "cgroup: controller \(controller) is not available (no file \(file))"
         case .unsupported(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
         case .invalidValue(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
+        case .systemd(let message): message
         case .stillBusy(let path): "cgroup: processes of \(path) do not end"
         }
     }

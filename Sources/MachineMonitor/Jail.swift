@@ -41,7 +41,11 @@ public enum Jail {
     /// Without CAP_SYS_ADMIN the descriptor comes back as it is; its server then confines itself.
     public static func detach(_ share: consuming OwnedDescriptor, readOnly: Bool) throws(SystemError) -> OwnedDescriptor {
         var result = clinux_clone_tree(share.rawValue)
-        if result == -Int(EINVAL) { result = clinux_clone_tree(try foundAgain(share).rawValue) }
+        if result == -Int(EINVAL) {
+            let found = try foundAgain(share)
+            result = clinux_clone_tree(found.rawValue)
+            try found.close()
+        }
         if result == -Int(EPERM) { return share }
         let clone = OwnedDescriptor(owning: Int32(try checked(result, "open_tree")))
         let attributes = UInt64(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) | (readOnly ? UInt64(MOUNT_ATTR_RDONLY) : 0)

@@ -26,7 +26,7 @@ struct FeaturesCommand: ParsableCommand {
             ("namespaces", strings(NamespaceSpec.Kind.allCases.map(\.rawValue).sorted())),
             ("capabilities", strings(Capability.all.map(\.name))),
             ("cgroup", object([
-                ("v1", .bool(true)), ("v2", .bool(true)), ("systemd", .bool(false)), ("systemdUser", .bool(false)), ("rdma", .bool(true)),
+                ("v1", .bool(true)), ("v2", .bool(true)), ("systemd", .bool(true)), ("systemdUser", .bool(true)), ("rdma", .bool(true)),
             ])),
             ("seccomp", object([
                 ("enabled", .bool(true)),

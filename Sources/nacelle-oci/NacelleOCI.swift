@@ -29,7 +29,8 @@ struct NacelleOCI: ParsableCommand {
     @Option(help: "Format of the log: text or json.") var logFormat: RuntimeLog.Format?
     @Flag(help: "Log what is done.") var debug = false
     @Option(help: "How new containers are kept apart from the host: microvm (the default), namespace, or auto.") var isolation: IsolationChoice?
-    @Flag(help: "Accepted as runc does; control groups are made directly, without systemd.") var systemdCgroup = false
+    @Flag(help: "Have systemd make the control group; linux.cgroupsPath is slice:prefix:name.") var systemdCgroup = false
+    @Option(help: "crun's: cgroupfs (the default), systemd (the same as --systemd-cgroup), or disabled.") var cgroupManager: ControlGroupDriver?
     @Option(help: "Do without control groups and device rules where they cannot be had: true, false or auto (the default).") var rootless: String?
     @Option(help: ArgumentHelp("Accepted as runc does.", visibility: .hidden)) var criu: String?
 
@@ -41,6 +42,7 @@ struct NacelleOCI: ParsableCommand {
     func container(_ id: String) throws(RuntimeError) -> Container {
         let container = try Container(root: absoluteRoot, id: id, log: makeLog(), configuration: configuration())
         container.isRootless = try Rootless.choice(rootless)
+        container.controlGroupDriver = cgroupManager ?? (systemdCgroup ? .systemd : .cgroupfs)
         return container
     }
 
@@ -64,6 +66,7 @@ struct NacelleOCI: ParsableCommand {
 }
 
 extension RuntimeLog.Format: ExpressibleByArgument {}
+extension ControlGroupDriver: ExpressibleByArgument {}
 
 /// Makes a path absolute by this process's working directory.
 func absolutePath(_ path: String) -> String {
@@ -131,7 +134,7 @@ private enum Globals {
         var index = 0
         while index < arguments.count, arguments[index].hasPrefix("-") {
             own.append(arguments[index])
-            if ["--root", "--log", "--log-format", "--rootless", "--criu", "--isolation", "--config"].contains(arguments[index]), index + 1 < arguments.count {
+            if ["--root", "--log", "--log-format", "--rootless", "--criu", "--isolation", "--config", "--cgroup-manager"].contains(arguments[index]), index + 1 < arguments.count {
                 index += 1
                 own.append(arguments[index])
             }

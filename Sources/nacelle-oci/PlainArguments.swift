@@ -14,7 +14,7 @@ struct PlainArguments {
         var words = arguments[...]
         var own = PlainArguments()
         // The first word that is no option and no option's value is the verb.
-        guard own.take(&words, options: ["--root", "--log", "--log-format", "--isolation", "--rootless", "--criu", "--config"], flags: ["--debug", "--systemd-cgroup"], stopsAtOperand: true),
+        guard own.take(&words, options: ["--root", "--log", "--log-format", "--isolation", "--rootless", "--criu", "--config", "--cgroup-manager"], flags: ["--debug", "--systemd-cgroup"], stopsAtOperand: true),
             let verb = own.operands.first, let parent = own.globals()
         else { return nil }
         var rest = PlainArguments()
@@ -97,9 +97,15 @@ struct PlainArguments {
             guard let choice = IsolationChoice(rawValue: asked) else { return nil }
             isolation = choice
         }
+        var driver: ControlGroupDriver?
+        if let asked = values["--cgroup-manager"] {
+            guard let known = ControlGroupDriver(rawValue: asked) else { return nil }
+            driver = known
+        }
         var command = NacelleOCI()
         (command.root, command.log, command.logFormat) = (values["--root"], values["--log"], format)
         (command.debug, command.systemdCgroup) = (flags.contains("--debug"), flags.contains("--systemd-cgroup"))
+        command.cgroupManager = driver
         (command.isolation, command.rootless, command.criu, command.config) = (isolation, values["--rootless"], values["--criu"], values["--config"])
         return command
     }

@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import CLinux
 import Glibc
 import LinuxSystem
 import OCISpec
