@@ -1,5 +1,5 @@
 internal import AgentProtocol
-internal import ControlGroups
+public import ControlGroups
 internal import Glibc
 internal import JSONText
 public import LinuxSystem
@@ -67,9 +67,10 @@ public final class LaunchedContainer {
     /// - Parameters:
     ///   - process: the specification's process object. Its cwd, environment, user and so on are taken as they are; the filter
     ///     of system calls and the personality are the container's.
+    ///   - subgroups: the control groups below the container's that it is put into, by controller ("" for version 2); they exist.
     ///   - beforeStart: gets the terminal's master while the process still waits; what it throws fails the whole.
     public func exec(
-        process: ProcessSpec, streams: LaunchStreams, beforeStart: (_ terminal: SharedDescriptor) throws(LaunchError) -> Void = { _ in }
+        process: ProcessSpec, streams: LaunchStreams, subgroups: [String: String] = [:], beforeStart: (_ terminal: SharedDescriptor) throws(LaunchError) -> Void = { _ in }
     ) throws(LaunchError) -> LaunchedProcess {
         try streams.check(process)
         var plan = launcher.plan
@@ -78,13 +79,14 @@ public final class LaunchedContainer {
         let members = NamespacePlan.members(linux)
         var spawn = InitSpawn()
         if members.contains(.pid) { spawn.pidNamespace = self.process.processDescriptor }
+        let group = try group(below: subgroups)
         // A container that has split its group up has no room in it; its first process is in a group that has.
         spawn.controlGroup = try group?.unifiedDescriptor(forChildOfUserNamespace: false)
         let handshake: Handshake
         do throws(LaunchError) {
             handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
         } catch {
-            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
+            guard spawn.controlGroup != nil, subgroups.isEmpty, let own = controlGroupOfProcess() else { throw missing(error) }
             spawn.controlGroup = own
             do throws(LaunchError) {
                 handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
@@ -106,6 +108,12 @@ public final class LaunchedContainer {
             throw error
         }
         return LaunchedProcess(handshake)
+    }
+
+    private func group(below paths: [String: String]) throws(LaunchError) -> ControlGroup? {
+        guard !paths.isEmpty else { return group }
+        guard let group else { throw LaunchError(.unsupported, "the container has no control group") }
+        do throws(ControlGroupError) { return try group.subgroup(paths) } catch { throw LaunchError(error) }
     }
 
     /// When the container's process has ended, that is the reason why a further one cannot be made.
@@ -156,10 +164,24 @@ public final class LaunchedContainer {
         do throws(ControlGroupError) { try group.setFrozen(paused) } catch { throw LaunchError(error) }
     }
 
-    /// Changes the container's limits.
-    public func update(_ resources: ResourcesSpec) throws(LaunchError) {
+    /// Changes the container's limits. Access to devices stays as it is.
+    public func update(_ change: ResourcesSpec) throws(LaunchError) {
+        let group = try existingGroup()
+        do throws(ControlGroupError) { try group.change(change) } catch { throw LaunchError(error) }
+    }
+
+    /// What the container has used.
+    public func statistics() throws(LaunchError) -> StatisticsSpec { try existingGroup().statistics() }
+
+    /// Tells when processes of the container are killed for want of memory.
+    public func watchOutOfMemory() throws(LaunchError) -> OutOfMemoryWatch {
+        let group = try existingGroup()
+        do throws(ControlGroupError) { return try group.watchOutOfMemory() } catch { throw LaunchError(error) }
+    }
+
+    private func existingGroup() throws(LaunchError) -> ControlGroup {
         guard let group else { throw LaunchError(.unsupported, "the container has no control group") }
-        do throws(ControlGroupError) { try group.apply(resources) } catch { throw LaunchError(error) }
+        return group
     }
 
     /// Removes the control group, killing what still runs in it. The container's process must have been waited for, or be about to end.

@@ -21,6 +21,9 @@ public struct ContainerRecord: Equatable, Sendable {
     public var isolation = Isolation.microVM
     /// The directories of its control group on the host, one a hierarchy; none if it has no group.
     public var controlGroups: [String] = []
+    /// The machine's memory in MiB and its vCPUs, which no update changes; 0 without a machine.
+    public var machineMemory: UInt64 = 0
+    public var machineVCPUs = 0
     /// `create` has come to its end.
     public var isCreated = false
 
@@ -39,6 +42,8 @@ public struct ContainerRecord: Equatable, Sendable {
         object["ociVersion"] = .string(ociVersion)
         object["isolation"] = .string(isolation.rawValue)
         object["cgroups"] = .array(controlGroups.map { .string($0) })
+        object["machineMemory"] = .unsigned(machineMemory)
+        object["machineVCPUs"] = .integer(Int64(machineVCPUs))
         object["isCreated"] = .bool(isCreated)
         var notes = JSONObject()
         for key in annotations.keys.sorted() { notes[key] = annotations[key].map { .string($0) } }
@@ -64,6 +69,8 @@ public struct ContainerRecord: Equatable, Sendable {
             guard let isolation = Isolation(rawValue: word) else { throw JSONShapeError(path: "isolation", problem: "is not known") }
             self.isolation = isolation
             controlGroups = try members["cgroups"]?.strings() ?? []
+            machineMemory = try members["machineMemory"]?.integer() ?? 0
+            machineVCPUs = try members["machineVCPUs"]?.integer() ?? 0
             isCreated = try members["isCreated"]?.bool() ?? false
             for (key, value) in try members["annotations"]?.map({ (cursor) throws(JSONShapeError) in try cursor.string() }) ?? [] { annotations[key] = value }
         } catch { throw RuntimeError("state.json is damaged: \(error)") }

@@ -17,6 +17,10 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
     case unsupported(field: String, reason: String)
     /// A field of linux.resources with an impossible value.
     case invalidValue(field: String, reason: String)
+    /// A group below the container's that cannot be one.
+    case invalidSubgroup(String)
+    /// A change failed half way, and so did writing what was there before.
+    case inconsistent(String, setBack: String)
     /// Processes of the group do not end.
     case stillBusy(path: String)
 
@@ -31,6 +35,8 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
         case .missingController(let controller, let file): "cgroup: controller \(controller) is not available (no file \(file))"
         case .unsupported(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
         case .invalidValue(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
+        case .invalidSubgroup(let path): "bad sub cgroup path: \(path)"
+        case .inconsistent(let reason, let setBack): "\(reason) (setting the limits back failed as well: \(setBack))"
         case .stillBusy(let path): "cgroup: processes of \(path) do not end"
         }
     }

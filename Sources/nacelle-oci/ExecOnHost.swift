@@ -37,7 +37,7 @@ extension Exec {
     }
 
     private func start(_ container: Container, _ process: ProcessSpec, _ streams: Container.Streams, _ pidPath: String?) throws(RuntimeError) -> Int32 {
-        guard case .child(let pid) = try container.exec(process, streams: streams, preservedDescriptors: preserveFds, ignorePaused: ignorePaused) else {
+        guard case .child(let pid) = try container.exec(process, options(streams)) else {
             throw RuntimeError("the container has another isolation")
         }
         if let pidPath {

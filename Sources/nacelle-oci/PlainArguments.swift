@@ -30,7 +30,7 @@ struct PlainArguments {
             guard rest.take(&words, options: options, flags: flags + ["--detach", "--keep"]), let bundle = rest.bundle(), let id = rest.operand() else { return nil }
             var command = Run()
             (command.parent, command.options, command.id) = (parent, bundle, id)
-            (command.detach, command.keep) = (rest.flags.contains("--detach"), rest.flags.contains("--keep"))
+            (command.detach, command.keep, command.noSubreaper) = (rest.flags.contains("--detach"), rest.flags.contains("--keep"), false)
             return command
         case "start":
             guard rest.take(&words), let id = rest.operand() else { return nil }

@@ -18,7 +18,7 @@ struct CommandTests {
     }
 
     /// A command that runs.
-    private final class Running {
+    final class Running {
         let process = Process()
         private let folder: String
         private let name = UUID().uuidString
@@ -46,9 +46,9 @@ struct CommandTests {
         }
     }
 
-    private func oci(_ fixture: Fixture, _ arguments: String...) throws -> Outcome { try Running(fixture, arguments).wait() }
+    func oci(_ fixture: Fixture, _ arguments: String...) throws -> Outcome { try Running(fixture, arguments).wait() }
 
-    private func started(_ scenario: String = "") throws -> Fixture {
+    func started(_ scenario: String = "") throws -> Fixture {
         let fixture = try Fixture(scenario)
         try fixture.save()
         let outcome = try oci(fixture, "run", "--detach", "--bundle", fixture.bundle, "c")
@@ -129,7 +129,7 @@ struct CommandTests {
             (["c", "nope"], "exec failed: unable to start container process: exec: \"nope\": executable file not found in $PATH"),
             (["absent", "x"], "exec failed: container does not exist"), (["c"], "exec failed: process args cannot be empty"),
             (["--user", "root", "c", "x"], "exec failed: parsing root as int for uid failed"), (["--cwd", "rel", "c", "x"], "process.cwd"),
-            (["--apparmor", "p", "c", "x"], "--apparmor is not supported"), (["--preserve-fds", "1", "c", "x"], "--preserve-fds"),
+            (["--apparmor", "p", "c", "x"], "process.apparmorProfile: AppArmor profiles are not supported yet"), (["--preserve-fds", "1", "c", "x"], "--preserve-fds"),
             (["--tty", "--detach", "c", "x"], "cannot allocate tty if runc will detach without setting console socket"),
             (["--console-socket", "/s", "c", "x"], "cannot use console socket if runc will not detach or allocate tty"),
             (["--process", "/nonexistent", "c"], "no such file or directory"), (["--cap", "CAP_X", "c", "x"], "is not a capability"),
@@ -316,12 +316,15 @@ struct CommandTests {
         }
         let help = try run("--help")
         #expect(help.status == 0)
-        for verb in ["create", "start", "state", "kill", "delete", "run", "exec", "list", "spec", "features", "doctor"] { #expect(help.output.contains("\n  \(verb) ")) }
+        for verb in ["create", "start", "state", "kill", "delete", "run", "exec", "list", "pause", "resume", "ps", "update", "events", "spec", "features", "doctor", "checkpoint", "restore"] { #expect(help.output.contains("\n  \(verb) ")) }
         let features = try JSONSerialization.jsonObject(with: Data(try oci(fixture, "features").output.utf8)) as? [String: Any]
         #expect(features?["ociVersionMin"] as? String == "1.0.0" && features?["ociVersionMax"] as? String == "1.3.0")
         #expect(try oci(fixture, "spec", "--bundle", fixture.folder).status == 0)
         let text = Array((fixture.text(of: "config.json") ?? "").utf8)
         try RuntimeSpec.parse(text).spec.validate()
+        try FileManager.default.createDirectory(atPath: fixture.folder + "/rootless", withIntermediateDirectories: true)
+        #expect(try oci(fixture, "spec", "--rootless", "--bundle", fixture.folder + "/rootless").status == 0)
+        #expect(try RuntimeSpec.parse(Array((fixture.text(of: "rootless/config.json") ?? "").utf8)).spec.linux?.namespace(.user) != nil)
         let again = try oci(fixture, "spec", "--bundle", fixture.folder)
         #expect(again.status == 1 && again.error.contains("config.json exists. Remove it first"))
     }
