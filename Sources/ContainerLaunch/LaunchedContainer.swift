@@ -52,6 +52,9 @@ public final class LaunchedContainer {
         self.group = group
     }
 
+    /// Whether the end of the container's process is the end of all others: the first of a pid namespace of its own.
+    public var endsNamespace: Bool { launcher.plan.linux?.namespace(.pid).map { ($0.path ?? "").isEmpty } ?? false }
+
     /// Lets the container's process execute its program; returns when it has.
     ///
     /// - Throws: `.executableNotFound`, `.permissionDenied` or another reason why it could not; the process then ends by itself.

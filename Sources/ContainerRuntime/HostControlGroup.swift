@@ -156,8 +156,12 @@ enum MachineResources {
             let whole = machineMemory + overhead + machineMemory / pageTableShare
             var memory = ResourcesSpec.MemorySpec()
             memory.limit = Int64(clamping: whole << 20)
-            if let swap = resources.memory?.swap, swap > 0 { memory.swap = Int64(clamping: whole << 20) + max(0, swap - limit) }
+            if let swap = resources.memory?.swap { memory.swap = swap > 0 ? Int64(clamping: whole << 20) + max(0, swap - limit) : swap }
             result.memory = memory
+        } else if let limit = resources.memory?.limit, limit < 0 {
+            // The machine never takes more than its own; its swap is not limited any more.
+            result.memory = ResourcesSpec.MemorySpec()
+            result.memory?.swap = -1
         }
         return result
     }

@@ -105,7 +105,8 @@ struct HostNamespaces: Sandbox {
     func kill(_ signal: Int32, all: Bool, _ record: ContainerRecord) throws(RuntimeError) {
         do throws(LaunchError) {
             let container = try existing(record)
-            if all { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
+            // In another's pid namespace its death ends nobody else.
+            if all || (signal == SIGKILL && !container.endsNamespace) { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
         } catch { throw RuntimeError(error.message) }
     }
 

@@ -9,6 +9,7 @@ struct Exec: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "exec", abstract: "Run another process in a container.")
     @ParentCommand var parent: NacelleOCI
     @Option(help: "Unix socket that gets the terminal's master end.") var consoleSocket: String?
+    @Option(help: "Unix socket that gets a descriptor of the process that stands for it.") var pidfdSocket: String?
     @Option(help: "The process's working directory.") var cwd: String?
     @Option(name: [.short, .long], help: "NAME=VALUE; repeatable.") var env: [String] = []
     @Flag(name: [.short, .long], help: "Give it a terminal.") var tty = false
@@ -46,13 +47,26 @@ struct Exec: ParsableCommand {
         if process.terminal || consoleSocket != nil {
             return try runDetachedTerminal(container, process)
         }
+        let listener = try processListener()
         let connection = try connection(container, process, .inherited)
         if detach {
-            try ExecHelper.start(connection, pidFile: pidFile.map(absolutePath))
+            let pid = try ExecHelper.start(connection, pidFile: pidFile.map(absolutePath))
+            try listener?.tell(pid, Self.processKind)
         } else {
-            if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
+            try tellOwnPid(listener)
             throw ExitCode(try ExecWaiter(connection).wait().shellCode)
         }
+    }
+
+    /// runc's word for a further process.
+    static let processKind = "setns"
+
+    func processListener() throws(RuntimeError) -> ProcessListener? { try pidfdSocket.map { (path) throws(RuntimeError) in try ProcessListener(path) } }
+
+    /// This process stands for the one in the machine.
+    private func tellOwnPid(_ listener: ProcessListener?) throws(RuntimeError) {
+        if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
+        try listener?.tell(getpid(), Self.processKind)
     }
 
     private func connection(_ container: Container, _ process: ProcessSpec, _ streams: Container.Streams) throws(RuntimeError) -> ControlConnection {
@@ -126,12 +140,13 @@ struct Exec: ParsableCommand {
 
     private func runOnTerminal(_ container: Container, _ process: ProcessSpec) throws {
         if consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
+        let listener = try processListener()
         let pair = try terminalPair(process, user: true)
         let master = SharedDescriptor(try pair.master.duplicate())
         let slave = SharedDescriptor(try pair.slave.duplicate())
         _ = consume pair
         let connection = try connection(container, process, .terminal(slave))
-        if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
+        try tellOwnPid(listener)
         let user = UserTerminal()
         defer { user.restore() }
         let loop = try EventLoop()
@@ -147,10 +162,12 @@ struct Exec: ParsableCommand {
     private func runDetachedTerminal(_ container: Container, _ process: ProcessSpec) throws {
         guard process.terminal else { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
         guard let consoleSocket else { throw RuntimeError("cannot allocate tty if runc will detach without setting console socket") }
+        let listener = try processListener()
         let pair = try terminalPair(process)
         try pair.sendMaster(to: consoleSocket)
         let slave = SharedDescriptor(try pair.slave.duplicate())
         let connection = try connection(container, process, .terminal(slave))
-        try ExecHelper.start(connection, terminal: slave, pidFile: pidFile.map(absolutePath))
+        let pid = try ExecHelper.start(connection, terminal: slave, pidFile: pidFile.map(absolutePath))
+        try listener?.tell(pid, Self.processKind)
     }
 }

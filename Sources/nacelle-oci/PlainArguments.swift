@@ -18,7 +18,7 @@ struct PlainArguments {
             let verb = own.operands.first, let parent = own.globals()
         else { return nil }
         var rest = PlainArguments()
-        let options = ["--bundle", "--console-socket", "--pid-file", "--preserve-fds"]
+        let options = ["--bundle", "--console-socket", "--pidfd-socket", "--pid-file", "--preserve-fds"]
         let flags = ["--no-pivot", "--no-new-keyring"]
         switch verb {
         case "create":
@@ -105,6 +105,7 @@ struct PlainArguments {
         guard ["0", nil].contains(values["--preserve-fds"]) else { return nil }
         var options = BundleOptions()
         (options.bundle, options.consoleSocket, options.pidFile) = (values["--bundle"] ?? ".", values["--console-socket"], values["--pid-file"])
+        options.pidfdSocket = values["--pidfd-socket"]
         (options.noPivot, options.noNewKeyring, options.preserveFds) = (flags.contains("--no-pivot"), flags.contains("--no-new-keyring"), 0)
         return options
     }

@@ -287,6 +287,38 @@ struct CommandTests {
         #expect(try oci(fixture, "delete", "--force", "c").status == 0)
     }
 
+    @Test("whoever listens at --pidfd-socket gets the process that stands for a container and for an exec'd one")
+    func processSocket() throws {
+        let fixture = try Fixture()
+        try fixture.save()
+        let path = fixture.folder + "/pidfd"
+        let listener = try OwnedDescriptor.unixListener(path: path)
+        /// The word that came, and the pid of the process that its descriptor names.
+        func told() throws -> (word: String, pid: Int32) {
+            let connection = try listener.accept()
+            var buffer = [UInt8](repeating: 0, count: 100)
+            var descriptors: [SharedDescriptor] = []
+            let count = try connection.receive(into: &buffer, descriptors: &descriptors)
+            let descriptor = try #require(descriptors.first)
+            let line = try String(contentsOfFile: "/proc/self/fdinfo/\(descriptor.rawValue)", encoding: .utf8).split(separator: "\n").first { $0.hasPrefix("Pid:") }
+            return (String(decoding: buffer[..<count], as: UTF8.self), try #require(line.flatMap { Int32($0.dropFirst("Pid:\t".count)) }))
+        }
+        #expect(try oci(fixture, "create", "--pidfd-socket", path, "--bundle", fixture.bundle, "c").status == 0)
+        let container = try told()
+        #expect(try container == ("standard", fixture.container().record().pid))
+        #expect(try oci(fixture, "start", "c").status == 0)
+        let exec = try Running(fixture, ["exec", "--pidfd-socket", path, "c", "wait"])
+        let process = try told()
+        #expect(process == ("setns", exec.process.processIdentifier))
+        kill(process.pid, SIGTERM)
+        #expect(exec.wait().status == 143)
+        let refused = try oci(fixture, "exec", "--pidfd-socket", "/nonexistent", "c", "wait")
+        #expect(refused.status == 255 && refused.error.contains("cannot connect to the pidfd socket /nonexistent"), "\(refused)")
+        #expect(try oci(fixture, "delete", "--force", "c").status == 0)
+        #expect(try oci(fixture, "create", "--pidfd-socket", "/nonexistent", "--bundle", fixture.bundle, "c").status == 1)
+        fixture.expectNothingLeft()
+    }
+
     @Test("a bundle's path is absolute and without symbolic links")
     func bundlePath() throws {
         let fixture = try Fixture()

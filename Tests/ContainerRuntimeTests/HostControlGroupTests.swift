@@ -18,10 +18,12 @@ struct HostControlGroupTests {
         #expect(result?.limit == expected << 20 && result?.swap == (expected + 50) << 20 && result?.swappiness == nil)
         memory.swap = -1
         resources.memory = memory
-        #expect(MachineResources.onHost(resources, size).memory?.swap == nil)
+        #expect(MachineResources.onHost(resources, size).memory?.swap == -1)
         memory.limit = -1
         resources.memory = memory
-        #expect(MachineResources.onHost(resources, size).memory == nil)
+        let none = MachineResources.onHost(resources, size).memory
+        #expect(none?.limit == nil && none?.swap == -1)
+        #expect(MachineResources.onHost(ResourcesSpec(), size).memory == nil)
     }
 
     @Test("pids and devices are the guest's, processor time is not")

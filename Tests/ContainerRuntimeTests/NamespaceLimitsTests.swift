@@ -103,6 +103,19 @@ struct LimitsTests {
         bundle.expectNothingLeft()
     }
 
+    @Test("without a pid namespace of its own KILL is for every process")
+    func killWithoutNamespace() throws {
+        let bundle = try HostBundle("sleep 77 & sleep 78")
+        bundle.fixture.spec.linux?.namespaces.removeAll { $0.type == .pid }
+        try bundle.fixture.save()
+        #expect(try bundle.oci("run", "-d", "c").status == 0)
+        eventually("both run") { bundle.processCount >= 2 }
+        #expect(try bundle.oci("kill", "c", "KILL").status == 0)
+        eventually("nothing is left") { bundle.processCount == 0 }
+        #expect(try bundle.oci("delete", "c").status == 0)
+        bundle.expectNothingLeft()
+    }
+
     @Test("kill --all reaches what has outlived the container's process")
     func killAllStopped() throws {
         let bundle = try HostBundle("sleep 77 & exit 0")
@@ -110,11 +123,17 @@ struct LimitsTests {
         try bundle.fixture.save()
         #expect(try bundle.oci("run", "-d", "c").status == 0)
         eventually("the end") { (try? bundle.container().currentState().status) == .stopped }
-        func left() -> Int { bundle.groups.compactMap { try? String(contentsOfFile: $0 + "/cgroup.procs", encoding: .utf8) }.map { $0.split(separator: "\n").count }.max() ?? 0 }
-        #expect(left() == 1)
+        #expect(bundle.processCount == 1)
         #expect(try bundle.oci("kill", "--all", "c", "KILL").status == 0)
-        eventually("nothing is left") { left() == 0 }
+        eventually("nothing is left") { bundle.processCount == 0 }
         #expect(try bundle.oci("delete", "c").status == 0)
         bundle.expectNothingLeft()
     }
 }}
+
+extension HostBundle {
+    /// Of the container's control group, on this host.
+    fileprivate var processCount: Int {
+        groups.compactMap { try? String(contentsOfFile: $0 + "/cgroup.procs", encoding: .utf8) }.map { $0.split(separator: "\n").count }.max() ?? 0
+    }
+}
