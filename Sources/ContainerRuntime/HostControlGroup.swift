@@ -54,7 +54,7 @@ extension HostControlGroup {
         do throws(ControlGroupError) {
             let group = try ControlGroup.create(path: place.path, identifier: state.id)
             // What the container may do with devices concerns the guest's; the machine's process opens /dev/kvm.
-            try limit(group, MachineResources.onHost(spec.linux?.resources, settings), log)
+            try limit(group, MachineResources.onHost(spec.linux?.resources, settings.memory), log)
             return group
         } catch {
             guard isAbsence(error) else { throw RuntimeError("\(error)") }
@@ -82,7 +82,7 @@ extension HostControlGroup {
         try scope.reserve()
         record.systemdUnit = scope.unit
         try state.save(record)
-        let resources = MachineResources.onHost(creation.spec.linux?.resources, settings)
+        let resources = MachineResources.onHost(creation.spec.linux?.resources, settings.memory)
         let group = try scope.start(record.pid, resources)
         record.controlGroups = group.directories
         try state.save(record)
@@ -126,6 +126,38 @@ extension HostControlGroup {
         do throws(RuntimeError) { try SystemdScope.stop(record) } catch { throw .systemd(error.message) }
     }
 
+    /// Sends a signal to whatever is in the group still.
+    static func signalAll(_ signal: Int32, _ record: ContainerRecord) throws(RuntimeError) {
+        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.signalAll(signal) } catch { throw RuntimeError("\(error)") }
+    }
+
+    /// The group of a container.
+    /// - Throws: when it has none.
+    static func existing(_ record: ContainerRecord) throws(RuntimeError) -> ControlGroup {
+        do throws(ControlGroupError) {
+            if let group = try ControlGroup.existing(record.controlGroups) { return group }
+        } catch { throw RuntimeError("\(error)") }
+        throw RuntimeError("the container has no control group")
+    }
+
+    /// Changes the second line of a machine's limits, if there is one.
+    /// - Returns: what undoes it.
+    static func changeForMachine(_ change: ResourcesSpec, _ record: ContainerRecord, _ log: RuntimeLog) throws(RuntimeError) -> () -> Void {
+        do throws(ControlGroupError) {
+            guard let group = try ControlGroup.existing(record.controlGroups) else { return {} }
+            let before = try group.change(MachineResources.onHost(change, record.machineMemory))
+            return {
+                do throws(ControlGroupError) { try group.restore(before) } catch { log.warning("setting the limits on the host back failed: \(error)") }
+            }
+        } catch {
+            switch error {
+            case .missingController, .unsupported: log.warning("the machine has not all limits on the host: \(error)")
+            default: throw RuntimeError("\(error)")
+            }
+            return {}
+        }
+    }
+
     static func isFrozen(_ record: ContainerRecord) -> Bool { (try? ControlGroup.existing(record.controlGroups))?.isFrozen ?? false }
 
     /// Stops all that runs in the group, a machine with its vCPUs included, or lets it go on.
@@ -144,11 +176,13 @@ enum MachineResources {
     /// … and page tables, of the guest's memory in KVM and of its own mapping: one part in so many.
     static let pageTableShare: UInt64 = 64
 
+    /// - Parameter machineMemory: in MiB.
+    ///
     /// - Memory: a limit becomes the machine's whole memory and what the VMM needs beside it; less would let the host kill a guest
     ///   that keeps to its own limit. The guest's kernel enforces the limit itself. Swap likewise.
     /// - CPU and block I/O: as they are, for the vCPUs and the file servers are what the container uses.
     /// - Left to the guest: pids (of another kernel), devices, huge pages, RDMA, network classes, `unified`.
-    static func onHost(_ resources: ResourcesSpec?, _ settings: MachineSettings) -> ResourcesSpec {
+    static func onHost(_ resources: ResourcesSpec?, _ machineMemory: UInt64) -> ResourcesSpec {
         var result = ResourcesSpec()
         guard let resources else { return result }
         result.cpu = resources.cpu
@@ -157,11 +191,15 @@ enum MachineResources {
         result.cpu?.realtimePeriod = nil
         result.blockIO = resources.blockIO
         if let limit = resources.memory?.limit, limit > 0 {
-            let whole = settings.memory + overhead + settings.memory / pageTableShare
+            let whole = machineMemory + overhead + machineMemory / pageTableShare
             var memory = ResourcesSpec.MemorySpec()
             memory.limit = Int64(clamping: whole << 20)
-            if let swap = resources.memory?.swap, swap > 0 { memory.swap = Int64(clamping: whole << 20) + max(0, swap - limit) }
+            if let swap = resources.memory?.swap { memory.swap = swap > 0 ? Int64(clamping: whole << 20) + max(0, swap - limit) : swap }
             result.memory = memory
+        } else if let limit = resources.memory?.limit, limit < 0 {
+            // The machine never takes more than its own; its swap is not limited any more.
+            result.memory = ResourcesSpec.MemorySpec()
+            result.memory?.swap = -1
         }
         return result
     }

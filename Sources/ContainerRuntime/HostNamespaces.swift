@@ -1,5 +1,6 @@
 internal import AgentProtocol
 internal import ContainerLaunch
+internal import ControlGroups
 internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
@@ -134,7 +135,8 @@ struct HostNamespaces: Sandbox {
     func kill(_ signal: Int32, all: Bool, _ record: ContainerRecord) throws(RuntimeError) {
         do throws(LaunchError) {
             let container = try existing(record)
-            if all { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
+            // In another's pid namespace its death ends nobody else.
+            if all || (signal == SIGKILL && !container.endsNamespace) { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
         } catch { throw RuntimeError(error.message) }
     }
 
@@ -148,12 +150,26 @@ struct HostNamespaces: Sandbox {
         do throws(LaunchError) { return .host(try existing(record).processes()) } catch { throw RuntimeError(error.message) }
     }
 
-    func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
+    func update(_ update: LimitsUpdate, _ record: ContainerRecord) throws(RuntimeError) {
+        _ = try HostPlan(update.spec, bundle: record.bundle)
+        let group = try HostControlGroup.existing(record)
+        do throws(ControlGroupError) { try group.change(update.change) } catch { throw RuntimeError("\(error)") }
+    }
+
+    func statistics(_ record: ContainerRecord) throws(RuntimeError) -> StatisticsSpec { try HostControlGroup.existing(record).statistics() }
+
+    func watchOutOfMemory(_ record: ContainerRecord) throws(RuntimeError) -> OutOfMemoryEvents.Source {
+        let group = try HostControlGroup.existing(record)
+        do throws(ControlGroupError) { return .group(try group.watchOutOfMemory()) } catch { throw RuntimeError("\(error)") }
+    }
+
+    func exec(_ process: ProcessSpec, _ wanted: ExecOptions, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
         let problems = HostPlan.unsupportedFields(process)
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
         do throws(LaunchError) {
-            let launched = try existing(record).exec(process: process, streams: launchStreams(streams, preservedDescriptors)) { (terminal) throws(LaunchError) in
-                if case .newTerminal(let deliver) = streams { try Self.deliver(terminal, deliver) }
+            let streams = try launchStreams(wanted.streams, wanted.preservedDescriptors)
+            let launched = try existing(record).exec(process: process, streams: streams, subgroups: wanted.subgroups) { (terminal) throws(LaunchError) in
+                if case .newTerminal(let deliver) = wanted.streams { try Self.deliver(terminal, deliver) }
             }
             for warning in launched.warnings { log.warning(warning) }
             return .child(pid: launched.pid)

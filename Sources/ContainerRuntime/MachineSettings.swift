@@ -109,7 +109,7 @@ public struct MachineSettings: Equatable, Sendable {
     }
 
     /// From the CPU quota, rounded up.
-    private static func vcpus(for spec: RuntimeSpec) -> Int? {
+    static func vcpus(for spec: RuntimeSpec) -> Int? {
         guard let quota = spec.linux?.resources?.cpu?.quota, quota > 0 else { return nil }
         let period = Int64(clamping: spec.linux?.resources?.cpu?.period ?? 100_000)
         guard period > 0 else { return nil }

@@ -20,7 +20,8 @@ struct NacelleOCI: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Pause.self, Resume.self, Ps.self, Spec.self, FeaturesCommand.self, Doctor.self,
+            Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Pause.self, Resume.self, Ps.self,
+            Update.self, Events.self, Spec.self, FeaturesCommand.self, Doctor.self, Checkpoint.self, Restore.self,
         ])
 
     @Option(help: "Folder for the containers' state: /run/nacelle, or for an ordinary user $XDG_RUNTIME_DIR/nacelle.") var root: String?
@@ -100,8 +101,7 @@ enum Program {
         if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
         var failureLog: (() -> RuntimeLog?) = { nil }
         do {
-            let plain = PlainArguments.command(arguments)
-            var command = try plain ?? NacelleOCI.parseAsRoot(arguments)
+            var command = try PlainArguments.command(arguments) ?? Globals.specCommand(arguments) ?? NacelleOCI.parseAsRoot(arguments)
             failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
             try command.run()
         } catch let error as RuntimeError {
@@ -128,8 +128,17 @@ func writeError(_ text: String) { if let standardError = try? OwnedDescriptor(du
 
 /// The global flags by themselves, for errors that come before (or outside of) a verb.
 private enum Globals {
-    static func parse(_ arguments: [String]) -> NacelleOCI? {
-        // Only the flags before the verb; the rest may be what is wrong.
+    /// Only the flags before the verb; the rest may be what is wrong.
+    static func parse(_ arguments: [String]) -> NacelleOCI? { try? NacelleOCI.parse(split(arguments).own) }
+
+    /// `spec --rootless` is a flag and the global `--rootless` has a value: ArgumentParser would take the one for the other.
+    static func specCommand(_ arguments: [String]) throws -> (any ParsableCommand)? {
+        let rest = split(arguments).rest
+        guard rest.first == "spec", rest.contains("--rootless"), parse(arguments) != nil else { return nil }
+        return try Spec.parse(Array(rest.dropFirst()))
+    }
+
+    private static func split(_ arguments: [String]) -> (own: [String], rest: ArraySlice<String>) {
         var own: [String] = []
         var index = 0
         while index < arguments.count, arguments[index].hasPrefix("-") {
@@ -140,6 +149,6 @@ private enum Globals {
             }
             index += 1
         }
-        return try? NacelleOCI.parse(own)
+        return (own, arguments[index...])
     }
 }

@@ -8,26 +8,22 @@ import Testing
 
 @Suite("A machine's process in a control group of the host")
 struct HostControlGroupTests {
-    private func settings(_ memory: UInt64) throws -> MachineSettings {
-        var settings = try MachineSettings(RuntimeSpec.example(), components: Components(monitor: "/m", kernel: "/k", image: "/i"))
-        settings.memory = memory
-        return settings
-    }
-
     @Test("a memory limit leaves room for the whole machine", arguments: [(256, 256 + 64 + 4), (4096, 4096 + 64 + 64)] as [(UInt64, Int64)])
     func memory(_ size: UInt64, _ expected: Int64) throws {
         var resources = ResourcesSpec()
         var memory = ResourcesSpec.MemorySpec()
         (memory.limit, memory.swap, memory.swappiness) = (100 << 20, 150 << 20, 10)
         resources.memory = memory
-        let result = MachineResources.onHost(resources, try settings(size)).memory
+        let result = MachineResources.onHost(resources, size).memory
         #expect(result?.limit == expected << 20 && result?.swap == (expected + 50) << 20 && result?.swappiness == nil)
         memory.swap = -1
         resources.memory = memory
-        #expect(MachineResources.onHost(resources, try settings(size)).memory?.swap == nil)
+        #expect(MachineResources.onHost(resources, size).memory?.swap == -1)
         memory.limit = -1
         resources.memory = memory
-        #expect(MachineResources.onHost(resources, try settings(size)).memory == nil)
+        let none = MachineResources.onHost(resources, size).memory
+        #expect(none?.limit == nil && none?.swap == -1)
+        #expect(MachineResources.onHost(ResourcesSpec(), size).memory == nil)
     }
 
     @Test("pids and devices are the guest's, processor time is not")
@@ -39,7 +35,7 @@ struct HostControlGroupTests {
         pids.limit = 1
         (resources.cpu, resources.pids, resources.unified) = (cpu, pids, ["memory.high": "1"])
         resources.devices = [ResourcesSpec.DeviceRuleSpec()]
-        let result = MachineResources.onHost(resources, try settings(256))
+        let result = MachineResources.onHost(resources, 256)
         #expect(result.cpu == cpu && result.pids == nil && result.unified.isEmpty && result.devices.isEmpty && result.memory == nil)
     }
 
