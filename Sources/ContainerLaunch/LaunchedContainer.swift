@@ -83,14 +83,20 @@ public final class LaunchedContainer {
         do throws(LaunchError) {
             handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
         } catch {
-            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
-            spawn.controlGroup = own
+            guard spawn.controlGroup != nil else { throw missing(error) }
+            if launcher.mayLackControlGroup {
+                // An ordinary user may move no process between groups that others have made.
+                spawn.controlGroup = nil
+            } else {
+                guard let own = controlGroupOfProcess() else { throw missing(error) }
+                spawn.controlGroup = own
+            }
             do throws(LaunchError) {
                 handshake = try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
             } catch { throw missing(error) }
         }
         do throws(LaunchError) {
-            if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
+            if spawn.controlGroup == nil { try put(handshake) }
             try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
             var message = InitPlan(role: .process, configuration: plan.json.bytes())
             message.inUserNamespace = members.contains(.user)
@@ -112,6 +118,16 @@ public final class LaunchedContainer {
             throw missing(error)
         }
         return LaunchedProcess(handshake)
+    }
+
+    /// Puts a further process into the group; where an ordinary user may not, it stays in the caller's, as under runc.
+    private func put(_ handshake: Handshake) throws(LaunchError) {
+        do throws(LaunchError) {
+            if let attaching = launcher.attaching { try attaching(handshake.pid) } else { try group?.adding(handshake.pid) }
+        } catch {
+            guard launcher.mayLackControlGroup else { throw error }
+            handshake.warn("the process stays outside of the container's control group: \(error)")
+        }
     }
 
     /// When the container's process has ended, that is the reason why a further one cannot be made.
