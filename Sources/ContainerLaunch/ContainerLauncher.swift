@@ -23,6 +23,8 @@ public final class ContainerLauncher {
     /// Puts the process into a control group that somebody else makes (systemd), instead of one of this launcher's own making. Its limits are
     /// written by the launcher.
     public var placing: ((_ pid: Int32) throws(LaunchError) -> ControlGroup)?
+    /// The same for a further process of a container.
+    public var attaching: ((_ pid: Int32) throws(LaunchError) -> Void)?
     /// Leave the process in the caller's control group where no other can be made and no limit is asked for (an ordinary user's).
     public var mayLackControlGroup = false
     /// False: leave access to devices as it is, which needs more than the right to a control group.

@@ -30,6 +30,8 @@ final class Handshake {
         } catch { throw LaunchError("unable to start nacelle-init", error) }
     }
 
+    func warn(_ text: String) { warnings.append(text) }
+
     /// Lets a child that waits for its user namespace to be mapped go on.
     func mapped() throws(LaunchError) {
         do throws(SystemError) {

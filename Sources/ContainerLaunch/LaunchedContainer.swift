@@ -87,7 +87,7 @@ public final class LaunchedContainer {
         let affinity = process.execCPUAffinity
         let handshake = try ExecAffinity.confined(to: affinity?.initial) { () throws(LaunchError) in try begin(&spawn, mayMove: subgroups.isEmpty) }
         do throws(LaunchError) {
-            if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
+            if spawn.controlGroup == nil { try put(handshake, group) }
             try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
             var message = InitPlan(role: .process, configuration: plan.json.bytes())
             message.inUserNamespace = members.contains(.user)
@@ -118,8 +118,14 @@ public final class LaunchedContainer {
         do throws(LaunchError) {
             return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
         } catch {
-            guard spawn.controlGroup != nil, mayMove, let own = controlGroupOfProcess() else { throw missing(error) }
-            spawn.controlGroup = own
+            guard spawn.controlGroup != nil, mayMove else { throw missing(error) }
+            if launcher.mayLackControlGroup {
+                // An ordinary user may move no process between groups that others have made.
+                spawn.controlGroup = nil
+            } else {
+                guard let own = controlGroupOfProcess() else { throw missing(error) }
+                spawn.controlGroup = own
+            }
             do throws(LaunchError) {
                 return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
             } catch { throw missing(error) }
@@ -130,6 +136,16 @@ public final class LaunchedContainer {
         guard !paths.isEmpty else { return group }
         guard let group else { throw LaunchError(.unsupported, "the container has no control group") }
         do throws(ControlGroupError) { return try group.subgroup(paths) } catch { throw LaunchError(error) }
+    }
+
+    /// Puts a further process into the group; where an ordinary user may not, it stays in the caller's, as under runc.
+    private func put(_ handshake: Handshake, _ group: ControlGroup?) throws(LaunchError) {
+        do throws(LaunchError) {
+            if let attaching = launcher.attaching { try attaching(handshake.pid) } else { try group?.adding(handshake.pid) }
+        } catch {
+            guard launcher.mayLackControlGroup else { throw error }
+            handshake.warn("the process stays outside of the container's control group: \(error)")
+        }
     }
 
     /// When the container's process has ended, that is the reason why a further one cannot be made.

@@ -182,6 +182,12 @@ struct HostNamespaces: Sandbox {
         do throws(RuntimeError) { plan = try HostPlan(try state.configuration(), bundle: record.bundle).spec } catch { throw LaunchError(.other, error.message) }
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: Components.locate(configuration).initProgram)
         launcher.hookState = { (_, status) in record.state(status) }
+        launcher.mayLackControlGroup = Rootless.isAssumed
+        if !record.systemdUnit.isEmpty {
+            launcher.attaching = { (pid) throws(LaunchError) in
+                do throws(RuntimeError) { try SystemdScope.attach(pid, record) } catch { throw LaunchError(.other, error.message) }
+            }
+        }
         let container = try launcher.existing(pid: record.pid, controlGroups: record.controlGroups)
         // The descriptor names one process for good; only now is it known that it is the right one.
         guard record.isAlive else { throw LaunchError(.noSuchProcess, "container not running") }
