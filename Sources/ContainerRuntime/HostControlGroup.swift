@@ -91,6 +91,8 @@ extension HostControlGroup {
         let group = try scope.start(record.pid, resources)
         record.controlGroups = group.directories
         try state.save(record)
+        let own = MachineResources.ofHostAlone(creation.spec.linux?.resources)
+        do throws(ControlGroupError) { try group.apply(own.resources, restrictsDevices: false) } catch { throw failure(own.field, error) }
         do throws(ControlGroupError) { try limit(group, resources, log) } catch { throw RuntimeError("\(error)") }
     }
 
