@@ -68,11 +68,13 @@ public struct GuestPlan: Sendable {
         self.shares = shares
     }
 
-    /// What of the limits is the guest's: processors and memory nodes of a cpuset are named by the host's numbers, and hold there for the machine.
+    /// What of the limits is the guest's: processors, memory nodes and disks are named by the host's numbers, and hold there for the
+    /// machine (`MachineResources.ofHostAlone`).
     static func inGuest(_ resources: ResourcesSpec) -> ResourcesSpec {
         var result = resources
         result.cpu?.cpus = nil
         result.cpu?.mems = nil
+        result.blockIO = nil
         return result
     }
 

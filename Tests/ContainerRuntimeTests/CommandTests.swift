@@ -129,7 +129,7 @@ struct CommandTests {
             (["c", "nope"], "exec failed: unable to start container process: exec: \"nope\": executable file not found in $PATH"),
             (["absent", "x"], "exec failed: container does not exist"), (["c"], "exec failed: process args cannot be empty"),
             (["--user", "root", "c", "x"], "exec failed: parsing root as int for uid failed"), (["--cwd", "rel", "c", "x"], "process.cwd"),
-            (["--apparmor", "p", "c", "x"], "process.apparmorProfile: AppArmor profiles are not supported yet"), (["--preserve-fds", "1", "c", "x"], "--preserve-fds"),
+            (["--apparmor", "p", "c", "x"], "process.apparmorProfile: the guest's kernel has no AppArmor"), (["--preserve-fds", "1", "c", "x"], "--preserve-fds"),
             (["--tty", "--detach", "c", "x"], "cannot allocate tty if runc will detach without setting console socket"),
             (["--console-socket", "/s", "c", "x"], "cannot use console socket if runc will not detach or allocate tty"),
             (["--process", "/nonexistent", "c"], "no such file or directory"), (["--cap", "CAP_X", "c", "x"], "is not a capability"),

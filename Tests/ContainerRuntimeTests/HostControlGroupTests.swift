@@ -39,6 +39,44 @@ struct HostControlGroupTests {
         #expect(result.cpu == cpu && result.pids == nil && result.unified.isEmpty && result.devices.isEmpty && result.memory == nil)
     }
 
+    @Test("what names the host's CPUs and disks holds on the host alone")
+    func ofHostAlone() throws {
+        var resources = ResourcesSpec()
+        var cpu = ResourcesSpec.CPUSpec()
+        (cpu.quota, cpu.cpus, cpu.mems) = (50_000, "0-1", "")
+        resources.cpu = cpu
+        resources.blockIO = ResourcesSpec.BlockIOSpec()
+        let first = MachineResources.ofHostAlone(resources)
+        #expect(first.field == "linux.resources.cpu.cpus" && first.resources.cpu?.cpus == "0-1" && first.resources.cpu?.quota == nil && first.resources.blockIO == nil)
+        let rest = MachineResources.onHost(resources, 256).cpu
+        #expect(rest?.cpus == nil && rest?.quota == 50_000)
+        resources.cpu?.cpus = nil
+        resources.blockIO?.weight = 100
+        let second = MachineResources.ofHostAlone(resources)
+        #expect(second.field == "linux.resources.blockIO" && second.resources.blockIO?.weight == 100 && second.resources.cpu == nil)
+        #expect(MachineResources.ofHostAlone(nil).field == nil)
+        var spec = RuntimeSpec.example()
+        spec.linux?.resources = resources
+        spec.linux?.resources?.cpu?.mems = "0"
+        let guest = try GuestPlan(spec, bundle: "/b").spec.linux?.resources
+        #expect(guest?.blockIO == nil && guest?.cpu?.mems == nil && guest?.cpu?.quota == 50_000)
+    }
+
+    @Test("without a group for it they are refused", .requiresNamespaces)
+    func ofHostAloneWithoutAGroup() throws {
+        let fixture = try Fixture()
+        fixture.spec.linux?.cgroupsPath = "system.slice:podman:c"
+        fixture.spec.linux?.resources?.cpu = .init()
+        fixture.spec.linux?.resources?.cpu?.cpus = "0"
+        let text = message { () throws(RuntimeError) in try fixture.create() }
+        #expect(text?.hasPrefix("config.json: linux.resources.cpu.cpus: only the host's control group can do this for a machine: cgroup: ") == true, "\(text ?? "accepted")")
+        // No machine has as many CPUs.
+        fixture.spec.linux?.cgroupsPath = "/nacelle-tests-\(UUID().uuidString)"
+        fixture.spec.linux?.resources?.cpu?.cpus = "4000"
+        #expect(message { () throws(RuntimeError) in try fixture.create() }?.contains("linux.resources.cpu.cpus") == true)
+        fixture.expectNothingLeft()
+    }
+
     @Test("the process is in the group from its start, and delete removes it", .requiresNamespaces)
     func membership() throws {
         let fixture = try Fixture()

@@ -61,7 +61,6 @@ struct ConfigurationTests {
     }
 
     static let refusals: [Refusal] = [
-        Refusal("linux.namespaces[0].path: joining a mount namespace is not supported") { $0.linux?.namespaces = [NamespaceSpec(.mount, path: "/proc/1/ns/mnt")] },
         Refusal("linux.namespaces: a mount namespace is required") { $0.linux?.namespaces = [NamespaceSpec(.pid)] },
         Refusal("linux.netDevices: find the device nacelle-none: no such device") { $0.linux?.netDevices = ["nacelle-none": NetDeviceSpec()] },
         Refusal("linux.memoryPolicy: MPOL_BIND 999: set_mempolicy: invalid argument") {
