@@ -12,7 +12,7 @@ struct MicroVM: Sandbox {
 
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.check()
-        if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
+        if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds, LISTEN_FDS: descriptors of the host cannot be passed into a machine") }
         _ = try GuestPlan(creation.spec, bundle: creation.bundle)
         _ = try MachineSettings(creation.spec, components: creation.components)
     }

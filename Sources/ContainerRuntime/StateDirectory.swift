@@ -46,6 +46,13 @@ public struct StateDirectory: Sendable {
         } catch { throw RuntimeError("cannot lock the state of container \(id)", error) }
     }
 
+    /// Removes the lock that a command killed at its very start left, when there is no container.
+    func removeStaleLock() {
+        var status = stat()
+        // Holding it once removes it.
+        if unsafe clinux_fstatat(AT_FDCWD, lockPath, &status, AT_SYMLINK_NOFOLLOW) == 0 { _ = try? lock() }
+    }
+
     private static func isSame(_ file: borrowing OwnedDescriptor, _ path: String) -> Bool {
         var mine = stat()
         var theirs = stat()
