@@ -127,7 +127,7 @@ struct CommandTests {
         #expect(try oci(fixture, "exec", "c", "print", "hello").output == "hello\n")
         for (arguments, text) in [
             (["c", "nope"], "exec failed: unable to start container process: exec: \"nope\": executable file not found in $PATH"),
-            (["absent", "x"], "exec failed: container does not exist"), (["c"], "exec failed: process args cannot be empty"),
+            (["absent", "x"], "exec failed: container does not exist"), (["-p", "/nonexistent", "absent"], "exec failed: container does not exist"), (["c"], "exec failed: process args cannot be empty"),
             (["--user", "root", "c", "x"], "exec failed: parsing root as int for uid failed"), (["--cwd", "rel", "c", "x"], "process.cwd"),
             (["--apparmor", "p", "c", "x"], "process.apparmorProfile: the guest's kernel has no AppArmor"), (["--preserve-fds", "1", "c", "x"], "--preserve-fds"),
             (["--tty", "--detach", "c", "x"], "cannot allocate tty if runc will detach without setting console socket"),
