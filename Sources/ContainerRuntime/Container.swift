@@ -176,7 +176,7 @@ public final class Container {
 
     public func delete(force: Bool) throws(RuntimeError) {
         guard state.exists else {
-            if force { return state.removeStaleLock() }
+            if force { return try state.removeStaleLock() }
             throw RuntimeError("container does not exist")
         }
         let lock = try state.lock()

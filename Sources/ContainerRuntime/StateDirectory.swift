@@ -46,11 +46,10 @@ public struct StateDirectory: Sendable {
         } catch { throw RuntimeError("cannot lock the state of container \(id)", error) }
     }
 
-    /// Removes the lock that a command killed at its very start left, when there is no container.
-    func removeStaleLock() {
+    /// What a command that was killed before it made anything left behind.
+    func removeStaleLock() throws(RuntimeError) {
         var status = stat()
-        // Holding it once removes it.
-        if unsafe clinux_fstatat(AT_FDCWD, lockPath, &status, AT_SYMLINK_NOFOLLOW) == 0 { _ = try? lock() }
+        if unsafe clinux_fstatat(AT_FDCWD, lockPath, &status, AT_SYMLINK_NOFOLLOW) == 0 { _ = try lock() }
     }
 
     private static func isSame(_ file: borrowing OwnedDescriptor, _ path: String) -> Bool {
