@@ -95,11 +95,16 @@ func detachedStreams(_ process: ProcessSpec?, consoleSocket: String?, _ isolatio
     return .terminal(SharedDescriptor(try pair.slave.duplicate()))
 }
 
-/// A terminal of the size that the process asks for or, in the foreground, of the user's.
+/// A terminal of the size that the process asks for or, in the foreground, of the user's. Raw from the start: it is the guest's
+/// terminal that echoes and edits, also what is typed before the guest is there.
 func terminalPair(_ process: ProcessSpec, user: Bool = false) throws(RuntimeError) -> ConsolePair {
     let asked = process.consoleSize.map { (columns: $0.width, rows: $0.height) }
     let size = user ? UserTerminal.size ?? asked : asked
-    do throws(SystemError) { return try ConsolePair(columns: size?.columns ?? 0, rows: size?.rows ?? 0) } catch {
+    do throws(SystemError) {
+        let pair = try ConsolePair(columns: size?.columns ?? 0, rows: size?.rows ?? 0)
+        try TerminalDevice.makeRaw(pair.slave.rawValue)
+        return pair
+    } catch {
         throw RuntimeError("cannot make a terminal", error)
     }
 }
