@@ -10,11 +10,10 @@ extension ContainerLauncher {
         if let process = spec.process {
             refuse(process.execCPUAffinity != nil, "process.execCPUAffinity")
         }
-        guard let linux = spec.linux else { return fields + ["linux (absent: a mount namespace is required)"] }
+        guard let linux = spec.linux else { return fields }
         for (index, namespace) in linux.namespaces.enumerated() where namespace.type == .mount {
             refuse(!(namespace.path ?? "").isEmpty, "linux.namespaces[\(index)].path")
         }
-        refuse(!linux.namespaces.contains { $0.type == .mount }, "linux.namespaces without mount")
         refuse(!linux.netDevices.isEmpty, "linux.netDevices")
         refuse(!(linux.mountLabel ?? "").isEmpty, "linux.mountLabel")
         refuse(linux.intelRdt != nil, "linux.intelRdt")

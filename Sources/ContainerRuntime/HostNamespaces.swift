@@ -15,6 +15,8 @@ struct HostNamespaces: Sandbox {
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.checkInitProgram()
         _ = try HostPlan(creation.spec, bundle: creation.bundle)
+        let changes = HostPlan.changesOfHost(creation.spec)
+        guard changes.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(changes))") }
         if creation.preservedDescriptors > LaunchStreams.maximumPreserved {
             throw RuntimeError("--preserve-fds: at most \(LaunchStreams.maximumPreserved) are possible")
         }

@@ -68,7 +68,10 @@ private struct JSONWriter {
             case 10: add("\\n")
             case 13: add("\\r")
             case 9: add("\\t")
-            case 0..<0x20, 0x7F: bytes += Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            // No text may grow by being read and written: these were written with one letter.
+            case 8: add("\\b")
+            case 12: add("\\f")
+            case 0..<0x20: bytes += Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
             default: bytes.append(byte)
             }
         }

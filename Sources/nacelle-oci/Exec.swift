@@ -68,7 +68,7 @@ struct Exec: ParsableCommand {
         if let process {
             let text: [UInt8]
             do throws(SystemError) { text = try readFile(absolutePath(process)) } catch { throw RuntimeError("cannot read the process file", error) }
-            do throws(ConfigurationError) { return try ProcessSpec.parse(text).process } catch { throw RuntimeError("\(error)") }
+            do throws(ConfigurationError) { return try ProcessSpec.parse(text).process } catch { throw RuntimeError("\(process): \(error.reason)") }
         }
         guard !command.isEmpty else { throw RuntimeError("process args cannot be empty") }
         var result = try container.baseProcess()

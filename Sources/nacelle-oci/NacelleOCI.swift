@@ -28,8 +28,12 @@ struct NacelleOCI: ParsableCommand {
     @Flag(help: "Log what is done.") var debug = false
     @Option(help: "How new containers are kept apart from the host: microvm (the default), namespace, or auto.") var isolation: IsolationChoice?
     @Flag(help: "Accepted as runc does; control groups are made directly, without systemd.") var systemdCgroup = false
-    @Option(help: "Accepted as runc does: true, false or auto.") var rootless: String?
+    @Option(help: "Accepted as runc does: true, false or auto.") var rootless: RootlessChoice?
     @Option(help: ArgumentHelp("Accepted as runc does.", visibility: .hidden)) var criu: String?
+
+    func validate() throws {
+        if root.isEmpty { throw ValidationError("--root: is empty: the name of a folder is expected") }
+    }
 
     func makeLog() throws(RuntimeError) -> RuntimeLog { try RuntimeLog(path: log, format: logFormat, debug: debug) }
     func container(_ id: String) throws(RuntimeError) -> Container { try Container(root: absoluteRoot, id: id, log: makeLog()) }
@@ -37,6 +41,7 @@ struct NacelleOCI: ParsableCommand {
 }
 
 extension RuntimeLog.Format: ExpressibleByArgument {}
+enum RootlessChoice: String, ExpressibleByArgument, CaseIterable { case `true`, `false`, auto }
 
 /// Makes a path absolute by this process's working directory.
 func absolutePath(_ path: String) -> String {

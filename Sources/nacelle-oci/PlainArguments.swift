@@ -93,10 +93,17 @@ struct PlainArguments {
             guard let choice = IsolationChoice(rawValue: asked) else { return nil }
             isolation = choice
         }
+        var rootless: RootlessChoice?
+        if let asked = values["--rootless"] {
+            guard let choice = RootlessChoice(rawValue: asked) else { return nil }
+            rootless = choice
+        }
+        // Refused by `validate`.
+        guard values["--root"] != "" else { return nil }
         var command = NacelleOCI()
         (command.root, command.log, command.logFormat) = (values["--root"] ?? "/run/nacelle", values["--log"], format)
         (command.debug, command.systemdCgroup) = (flags.contains("--debug"), flags.contains("--systemd-cgroup"))
-        (command.isolation, command.rootless, command.criu) = (isolation, values["--rootless"], values["--criu"])
+        (command.isolation, command.rootless, command.criu) = (isolation, rootless, values["--criu"])
         return command
     }
 

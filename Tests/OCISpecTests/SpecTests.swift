@@ -59,7 +59,7 @@ struct SpecTests {
         (#""linux":{"namespaces":[{"type":"pid","path":"x"}]}"#, "linux.namespaces[0].path"),
         (#""linux":{"uidMappings":[{"containerID":0,"hostID":0,"size":1}]}"#, "linux.uidMappings: need a user namespace"),
         (#""linux":{"timeOffsets":{"monotonic":{}}}"#, "linux.timeOffsets: need a time namespace"),
-        (#""linux":{"devices":[{"path":"x","type":"c"}]}"#, "linux.devices[0].path"),
+        (#""linux":{"devices":[{"path":"x","type":"c","major":1,"minor":3}]}"#, "linux.devices[0].path"),
         (#""linux":{"devices":[{"path":"/x","type":"q"}]}"#, "linux.devices[0].type"),
         (#""linux":{"maskedPaths":["x"]}"#, "linux.maskedPaths[0]"),
         (#""linux":{"readonlyPaths":["x"]}"#, "linux.readonlyPaths[0]"),
