@@ -72,7 +72,7 @@ public struct GuestPlan: Sendable {
         let linux = spec.linux ?? LinuxSpec()
         for (index, namespace) in linux.namespaces.enumerated() {
             let path = namespace.path ?? ""
-            refuse(!path.isEmpty && namespace.type != .network, "linux.namespaces[\(index)].path", "a machine cannot join a \(namespace.type.rawValue) namespace of the host")
+            refuse(!path.isEmpty && namespace.type != .network, "linux.namespaces[\(index)].path", "a machine cannot join a namespace of the host (\(namespace.type.rawValue))")
             refuse(!path.isEmpty && namespace.type == .network, "linux.namespaces[\(index)].path", "joining a network namespace is not supported yet: leave the path out for a network of its own")
         }
         refuse(
@@ -88,7 +88,7 @@ public struct GuestPlan: Sendable {
         for (index, rule) in (linux.seccomp?.syscalls ?? []).enumerated() {
             refuse(rule.action == .notify, "linux.seccomp.syscalls[\(index)].action", "seccomp notification is not supported yet")
         }
-        refuse(linux.personality?.flags.isEmpty == false, "linux.personality.flags", "there are none")
+        refuse(linux.personality?.flags.isEmpty == false, "linux.personality.flags", "are not supported: leave them out")
         refuse(linux.resources?.network?.classID != nil, "linux.resources.network.classID", "is not supported yet")
         refuse(linux.resources?.network?.priorities.isEmpty == false, "linux.resources.network.priorities", "is not supported yet")
         refuse(["shared", "rshared"].contains(linux.rootfsPropagation ?? ""), "linux.rootfsPropagation", "a machine cannot share mounts with the host")

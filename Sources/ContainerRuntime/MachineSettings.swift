@@ -1,4 +1,5 @@
 internal import Glibc
+internal import JSONText
 internal import LinuxSystem
 public import OCISpec
 
@@ -39,19 +40,19 @@ public struct MachineSettings: Equatable, Sendable {
     public init(_ spec: RuntimeSpec, components: Components) throws(RuntimeError) {
         let notes = spec.annotations
         for key in notes.keys.sorted() where key.hasPrefix("dev.nacelle.") && !Annotation.all.contains(key) {
-            throw RuntimeError("config.json: annotations.\(key): there is no such setting; there are \(Annotation.all.joined(separator: ", "))")
+            throw RuntimeError("config.json: \(memberPath("annotations", key)): there is no such setting; there are \(Annotation.all.joined(separator: ", "))")
         }
         func number<N: FixedWidthInteger>(_ key: String, _ range: ClosedRange<N>) throws(RuntimeError) -> N? {
             guard let text = notes[key] else { return nil }
             guard let value = N(text), range.contains(value) else {
-                throw RuntimeError("config.json: annotations.\(key): \"\(text)\" is not a number from \(range.lowerBound) to \(range.upperBound)")
+                throw RuntimeError("config.json: annotations.\(key): \(quoted(text)) is not a number from \(range.lowerBound) to \(range.upperBound)")
             }
             return value
         }
         let hardware = spec.vm?.hwConfig
         let notedMemory = try notes[Annotation.memory].map { (text) throws(RuntimeError) in
             guard let size = Self.mebibytes(text) else {
-                throw RuntimeError("config.json: annotations.\(Annotation.memory): \"\(text)\" is not a size: MiB are expected, or a number with M or G")
+                throw RuntimeError("config.json: annotations.\(Annotation.memory): \(quoted(text)) is not a size: MiB are expected, or a number with M or G")
             }
             return size
         }
@@ -65,7 +66,10 @@ public struct MachineSettings: Equatable, Sendable {
         let notedTimeout: Int64? = try number(Annotation.bootTimeout, 1...86400)
         bootTimeout = notedTimeout ?? Self.defaultBootTimeout
         trace = notes[Annotation.trace]
-        try check()
+        let isNoted = hardware?.memory == nil && notedMemory != nil
+        try check(
+            memoryField: isNoted ? "annotations.\(Annotation.memory)" : "vm.hwConfig.memory",
+            kernelField: spec.vm?.kernel != nil ? "vm.kernel.path" : "annotations.\(Annotation.kernel)")
     }
 
     /// A size in MiB, or with a unit: `512`, `512M`, `512MiB`, `2G`, `2GiB`.
@@ -82,16 +86,19 @@ public struct MachineSettings: Equatable, Sendable {
         return overflow || size > 1 << 40 ? nil : size
     }
 
-    private func check() throws(RuntimeError) {
+    private func check(memoryField: String, kernelField: String) throws(RuntimeError) {
+        func refuse(_ field: String, _ why: String) -> RuntimeError { RuntimeError("config.json: \(field): \(why)") }
         guard memory >= Self.minimumMemory else {
-            throw RuntimeError("the machine's memory of \(memory) MiB is too small: a guest needs \(Self.minimumMemory) MiB at least")
+            throw refuse(memoryField, "a machine's memory of \(memory) MiB is too small: a guest needs \(Self.minimumMemory) MiB at least")
         }
         let host = Self.hostMemory()
-        guard memory <= host else { throw RuntimeError("the machine's memory of \(memory) MiB is larger than the host's \(host) MiB") }
-        guard (1...Self.maximumVCPUs).contains(vcpus) else { throw RuntimeError("\(vcpus) vCPUs are not possible: 1 to \(Self.maximumVCPUs) are") }
-        for (name, text) in [("kernel", kernel), ("command line", commandLine), ("console", console ?? ""), ("trace", trace ?? "")] {
-            guard !text.contains("\n"), !text.utf8.contains(0) else { throw RuntimeError("the machine's \(name) must be one line") }
-        }
+        guard memory <= host else { throw refuse(memoryField, "a machine's memory of \(memory) MiB is larger than the host's \(host) MiB") }
+        guard (1...Self.maximumVCPUs).contains(vcpus) else { throw refuse("vm.hwConfig.vcpus", "\(vcpus) vCPUs are not possible: 1 to \(Self.maximumVCPUs) are") }
+        let texts = [
+            (kernelField, kernel), ("annotations.\(Annotation.commandLine)", commandLine), ("annotations.\(Annotation.console)", console ?? ""),
+            ("annotations.\(Annotation.trace)", trace ?? ""),
+        ]
+        for (field, text) in texts where text.contains("\n") || text.utf8.contains(0) { throw refuse(field, "must be one line without NUL bytes") }
     }
 
     /// From the memory limit, with room for the guest's own; a limit beyond the host's memory is none.

@@ -42,7 +42,7 @@ public struct JSONCursor: Sendable {
         case .number(let number): throw JSONShapeError(path: path, problem: "expected an integer, found \(number)")
         default: throw mismatch("an integer")
         }
-        guard let result else { throw JSONShapeError(path: path, problem: "the number is not from \(Integer.min) to \(Integer.max)") }
+        guard let result else { throw JSONShapeError(path: path, problem: "\(value.text()) is not from \(Integer.min) to \(Integer.max)") }
         return result
     }
 

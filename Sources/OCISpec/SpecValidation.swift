@@ -20,12 +20,12 @@ extension RuntimeSpec {
         if let process { problems += process.problems(path: "process") }
         let linux = self.linux ?? LinuxSpec()
         if let hostname, !hostname.isEmpty {
-            check(linux.namespace(.uts) != nil, "hostname", "needs a uts namespace")
+            check(linux.namespace(.uts) != nil, "hostname", "needs a uts namespace in linux.namespaces")
             check(hostname.utf8.count <= 64, "hostname", "is longer than 64 bytes")
             check(isClean(hostname), "hostname", "contains a NUL byte")
         }
         if let domainname, !domainname.isEmpty {
-            check(linux.namespace(.uts) != nil, "domainname", "needs a uts namespace")
+            check(linux.namespace(.uts) != nil, "domainname", "needs a uts namespace in linux.namespaces")
             check(domainname.utf8.count <= 64, "domainname", "is longer than 64 bytes")
             check(isClean(domainname), "domainname", "contains a NUL byte")
         }
@@ -112,9 +112,9 @@ extension LinuxSpec {
             if let path = namespace.path, !path.isEmpty { check(path.hasPrefix("/"), "namespaces[\(index)].path", "\(quoted(path)) is not absolute") }
         }
         for (name, mappings) in [("uidMappings", uidMappings), ("gidMappings", gidMappings)] where !mappings.isEmpty {
-            check(kinds.contains(.user), name, "need a user namespace")
+            check(kinds.contains(.user), name, "need a user namespace in linux.namespaces")
         }
-        if !timeOffsets.isEmpty { check(kinds.contains(.time), "timeOffsets", "need a time namespace") }
+        if !timeOffsets.isEmpty { check(kinds.contains(.time), "timeOffsets", "need a time namespace in linux.namespaces") }
         for key in timeOffsets.keys.sorted() { check(["monotonic", "boottime"].contains(key), memberPath("timeOffsets", key), "is not a clock that can be offset: monotonic and boottime are") }
         for (index, device) in devices.enumerated() {
             check(device.path.hasPrefix("/"), "devices[\(index)].path", "\(quoted(device.path)) is not absolute")
@@ -136,7 +136,7 @@ extension LinuxSpec {
         }
         for (index, rule) in (resources?.devices ?? []).enumerated() {
             check(["a", "b", "c", nil, ""].contains(rule.type), "resources.devices[\(index)].type", "\(quoted(rule.type ?? "")) is not a (all), b or c")
-            check((rule.access ?? "").allSatisfy { "rwm".contains($0) }, "resources.devices[\(index)].access", "\(quoted(rule.access ?? "")) is more than some of r, w and m")
+            check((rule.access ?? "").allSatisfy { "rwm".contains($0) }, "resources.devices[\(index)].access", "\(quoted(rule.access ?? "")) has other letters than r, w and m")
         }
         return problems
     }
@@ -147,9 +147,9 @@ extension LinuxSpec {
         guard !name.isEmpty, !name.split(separator: ".", omittingEmptySubsequences: false).contains(where: { $0.isEmpty }), isClean(key) else { return "is malformed" }
         if name == "kernel.hostname" { return "is set by `hostname`" }
         switch Self.namespace(ofSysctl: key) {
-        case .ipc where !kinds.contains(.ipc): return "needs an ipc namespace"
-        case .network where !kinds.contains(.network): return "needs a network namespace"
-        case .uts where !kinds.contains(.uts): return "needs a uts namespace"
+        case .ipc where !kinds.contains(.ipc): return "needs an ipc namespace in linux.namespaces"
+        case .network where !kinds.contains(.network): return "needs a network namespace in linux.namespaces"
+        case .uts where !kinds.contains(.uts): return "needs a uts namespace in linux.namespaces"
         case nil: return "is not in a separate kernel namespace"
         default: return nil
         }

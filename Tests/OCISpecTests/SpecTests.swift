@@ -31,7 +31,7 @@ struct SpecTests {
         (#""process":{"args":[],"cwd":"/"}"#, "process.args: must not be empty"),
         (#""process":{"args":["a",1],"cwd":"/"}"#, "process.args[1]: expected a string, found a number"),
         (#""process":{"args":["a\u0000"],"cwd":"/"}"#, "process.args[0]: contains a NUL byte"),
-        (#""process":{"args":["a"],"cwd":"/","user":{"uid":-1}}"#, "process.user.uid: the number is not from 0 to 4294967295"),
+        (#""process":{"args":["a"],"cwd":"/","user":{"uid":-1}}"#, "process.user.uid: -1 is not from 0 to 4294967295"),
         (#""process":{"args":["a"],"cwd":"/","user":{"umask":4096}}"#, "process.user.umask: is more than 0777"),
         (#""process":{"args":["a"],"cwd":"/","capabilities":{"bounding":["CAP_NOPE"]}}"#, #"process.capabilities.bounding[0]: "CAP_NOPE" is not a capability"#),
         (#""process":{"args":["a"],"cwd":"/","rlimits":[{"type":"RLIMIT_X","soft":1,"hard":1}]}"#, "process.rlimits[0].type"),
