@@ -175,7 +175,7 @@ public final class Container {
 
     public func delete(force: Bool) throws(RuntimeError) {
         guard state.exists else {
-            if force { return }
+            if force { return try state.removeLock() }
             throw RuntimeError("container does not exist")
         }
         let lock = try state.lock()

@@ -46,6 +46,13 @@ public struct StateDirectory: Sendable {
         } catch { throw RuntimeError("cannot lock the state of container \(id)", error) }
     }
 
+    /// Removes the lock's file that a command left which was killed when the rest was gone already.
+    func removeLock() throws(RuntimeError) {
+        var status = stat()
+        guard unsafe clinux_fstatat(AT_FDCWD, lockPath, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return }
+        _ = try lock()
+    }
+
     private static func isSame(_ file: borrowing OwnedDescriptor, _ path: String) -> Bool {
         var mine = stat()
         var theirs = stat()
