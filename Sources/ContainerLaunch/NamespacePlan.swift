@@ -19,7 +19,7 @@ struct NamespacePlan {
     var inUserNamespace: Bool { hasNewUserNamespace || userNamespace != nil }
 
     init(_ linux: LinuxSpec) throws(LaunchError) {
-        for namespace in linux.namespaces {
+        for (index, namespace) in linux.namespaces.enumerated() {
             let bit = NamespaceSet(rawValue: namespace.type.cloneFlag)
             guard let path = namespace.path, !path.isEmpty else {
                 if namespace.type == .cgroup || namespace.type == .time { unshared.insert(bit) } else { cloned.insert(bit) }
@@ -29,6 +29,9 @@ struct NamespacePlan {
             do throws(SystemError) {
                 descriptor = SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_RDONLY))
             } catch { throw LaunchError("\(namespace.type.rawValue) namespace", error) }
+            guard (try? NamespaceSet(kindOf: descriptor.rawValue)) == bit else {
+                throw LaunchError(.other, "config.json: linux.namespaces[\(index)].path: \(path) is no \(namespace.type.rawValue) namespace")
+            }
             switch namespace.type {
             case .user: userNamespace = descriptor
             case .pid: pidNamespace = descriptor

@@ -10,7 +10,9 @@ enum RootSwitch {
         let wanted = try rootPropagation(process.linux.rootfsPropagation)
         try doing("preparing rootfs") { () throws(SystemError) in
             // Mounts made here must not reach the outside. What the outside mounts later may come in (slave) unless told otherwise.
-            let propagation = wanted ?? MountOptions.Propagation(flag: UInt64(MS_SLAVE | MS_REC))
+            var propagation = wanted ?? MountOptions.Propagation(flag: UInt64(MS_SLAVE | MS_REC))
+            // Nothing could be cloned of an unbindable tree: `finish` makes it one.
+            if wanted?.kind == .unbindable { propagation = MountOptions.Propagation(flag: UInt64(MS_PRIVATE | MS_REC)) }
             if let propagation { try MountTree.setPropagation("/", propagation.kind, recursive: propagation.recursive) }
             let directory: OwnedDescriptor
             do throws(SystemError) {

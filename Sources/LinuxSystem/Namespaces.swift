@@ -14,6 +14,11 @@ public struct NamespaceSet: OptionSet, Hashable, Sendable {
     public static let pid = NamespaceSet(rawValue: 0x2000_0000)
     public static let network = NamespaceSet(rawValue: 0x4000_0000)
 
+    /// What kind of namespace a descriptor stands for (ioctl_ns(2)).
+    public init(kindOf descriptor: Int32) throws(SystemError) {
+        rawValue = UInt64(try checked(clinux_ioctl_value(descriptor, 0xB703, 0), "ioctl(NS_GET_NSTYPE)"))
+    }
+
     /// Moves the calling process into new ones (unshare(2)).
     public func unshare() throws(SystemError) {
         try checked(clinux_unshare(Int32(bitPattern: UInt32(truncatingIfNeeded: rawValue))), "unshare")
