@@ -17,8 +17,8 @@ struct Exec: ParsableCommand {
     @Option(name: [.short, .long], help: "A file with the specification's process object.") var process: String?
     @Flag(name: [.short, .long], help: "Do not wait.") var detach = false
     @Option(help: "File for the pid of the process that stands for it.") var pidFile: String?
-    @Option(help: "Refused: SELinux labels are not supported yet.") var processLabel: String?
-    @Option(help: "Refused: AppArmor profiles are not supported yet.") var apparmor: String?
+    @Option(help: "SELinux label; refused for a machine and where the host has no SELinux.") var processLabel: String?
+    @Option(help: "AppArmor profile; refused for a machine and where the host has no AppArmor.") var apparmor: String?
     @Flag(help: "It cannot gain privileges.") var noNewPrivs = false
     @Option(name: [.short, .long], help: "A capability to add; repeatable.") var cap: [String] = []
     @Option(help: "Pass so many further descriptors on, from 3: not possible into a machine.") var preserveFds = 0
@@ -38,9 +38,7 @@ struct Exec: ParsableCommand {
 
     private func execute() throws {
         if preserveFds < 0 { throw RuntimeError("--preserve-fds: \(preserveFds) is no number of descriptors") }
-        for (flag, value) in [("--process-label", processLabel), ("--apparmor", apparmor), ("--cgroup", cgroup)] where value != nil {
-            throw RuntimeError("\(flag) is not supported yet")
-        }
+        if cgroup != nil { throw RuntimeError("--cgroup is not supported yet") }
         let container = try parent.container(id)
         let process = try description(container)
         if try container.record().isolation == .namespace { return try executeOnHost(container, process) }
@@ -68,7 +66,7 @@ struct Exec: ParsableCommand {
         if let process {
             let text: [UInt8]
             do throws(SystemError) { text = try readFile(absolutePath(process)) } catch { throw RuntimeError("cannot read the process file", error) }
-            do throws(ConfigurationError) { return try ProcessSpec.parse(text).process } catch { throw RuntimeError("\(error)") }
+            do throws(ConfigurationError) { return try ProcessSpec.parse(text).process } catch { throw RuntimeError("\(process): \(error.reason)") }
         }
         guard !command.isEmpty else { throw RuntimeError("process args cannot be empty") }
         var result = try container.baseProcess()
@@ -77,6 +75,8 @@ struct Exec: ParsableCommand {
         result.consoleSize = nil
         if let cwd { result.cwd = cwd }
         result.env += env
+        if let processLabel { result.selinuxLabel = processLabel }
+        if let apparmor { result.apparmorProfile = apparmor }
         if noNewPrivs { result.noNewPrivileges = true }
         if let user { try Self.apply(user, to: &result) }
         result.user.additionalGids += additionalGids

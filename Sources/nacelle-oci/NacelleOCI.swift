@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import ContainerRuntime
 import Glibc
+import JSONText
 import LinuxSystem
 import OCISpec
 import Synchronization
@@ -33,6 +34,11 @@ struct NacelleOCI: ParsableCommand {
     @Option(help: "crun's: cgroupfs (the default), systemd (the same as --systemd-cgroup), or disabled.") var cgroupManager: ControlGroupDriver?
     @Option(help: "Do without control groups and device rules where they cannot be had: true, false or auto (the default).") var rootless: String?
     @Option(help: ArgumentHelp("Accepted as runc does.", visibility: .hidden)) var criu: String?
+
+    func validate() throws {
+        if root?.isEmpty == true { throw ValidationError("--root: is empty: the name of a folder is expected") }
+        do throws(RuntimeError) { _ = try Rootless.choice(rootless) } catch { throw ValidationError(error.message) }
+    }
 
     func makeLog() throws(RuntimeError) -> RuntimeLog {
         let file = try configuration()
@@ -98,11 +104,11 @@ enum Program {
         let arguments = Array(CommandLine.arguments.dropFirst())
         if arguments == ["-v"] || arguments == ["--version"] { return print(Version.text) }
         if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
-        var failureLog: (() -> RuntimeLog?) = { nil }
+        let failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
         do {
             let plain = PlainArguments.command(arguments)
+            if plain == nil { try Globals.checkVerb(arguments) }
             var command = try plain ?? NacelleOCI.parseAsRoot(arguments)
-            failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
             try command.run()
         } catch let error as RuntimeError {
             if let log = failureLog() { log.error(error.message) } else { complain(error.message) }
@@ -121,15 +127,24 @@ enum Program {
         }
     }
 
-    private static func complain(_ text: String) { writeError(text + "\n") }
+    private static func complain(_ text: String) { writeError(printable(text) + "\n") }
 }
 
 func writeError(_ text: String) { if let standardError = try? OwnedDescriptor(duplicating: 2) { try? standardError.writeAll(Array(text.utf8)) } }
 
 /// The global flags by themselves, for errors that come before (or outside of) a verb.
 private enum Globals {
-    static func parse(_ arguments: [String]) -> NacelleOCI? {
-        // Only the flags before the verb; the rest may be what is wrong.
+    static func parse(_ arguments: [String]) -> NacelleOCI? { try? NacelleOCI.parse(split(arguments).own) }
+
+    /// ArgumentParser would call an unknown verb, and all that follows it, unexpected arguments.
+    static func checkVerb(_ arguments: [String]) throws(RuntimeError) {
+        let verbs = NacelleOCI.configuration.subcommands.compactMap { $0.configuration.commandName }
+        guard let verb = split(arguments).verb, verb != "help", !verbs.contains(verb) else { return }
+        throw RuntimeError("unknown verb \(quoted(verb)): there are \(verbs.joined(separator: ", "))")
+    }
+
+    /// Only the flags before the verb; the rest may be what is wrong.
+    private static func split(_ arguments: [String]) -> (own: [String], verb: String?) {
         var own: [String] = []
         var index = 0
         while index < arguments.count, arguments[index].hasPrefix("-") {
@@ -140,6 +155,6 @@ private enum Globals {
             }
             index += 1
         }
-        return try? NacelleOCI.parse(own)
+        return (own, index < arguments.count ? arguments[index] : nil)
     }
 }
