@@ -10,7 +10,9 @@
 //        │  writes the maps                                │
 //        │ ──── proceed ─────────────────────────────────▶ │
 //        │ ◀──── moved (the pid of what goes on in it)     │  staged: then it exits
-//        │ ──── proceed ─────────────────────────────────▶ │  namespaces, mounts, devices, terminal …
+//        │ ──── proceed ─────────────────────────────────▶ │  namespaces
+//        │ ◀──── inNamespaces                              │  only with something that only the launcher can do
+//        │ ──── mounts (+ detached mounts) ──────────────▶ │  mounts, devices, terminal …
 //        │ ◀──── warning (any number)                      │
 //        │ ◀──── seccompListener (a number of its own)     │  a filter that asks an agent; any time before prepared
 //        │ ──── proceed ─────────────────────────────────▶ │
@@ -82,13 +84,13 @@ public struct InitPlan: Equatable, Sendable {
     public var joins: [UInt64]
     /// Before everything else; its descriptors follow those of `joins`.
     public var stage: Stage?
-    /// Positions in `mounts` whose mounts the launcher has made: one detached mount each follows the namespaces.
-    public var preparedMounts: [UInt32]
     /// The namespaces (`CLONE_NEW*` bits) that the process makes itself once it runs.
     public var unshares: UInt64
     /// The process does not own the machine's devices: they are bound from the outside instead of made.
     public var inUserNamespace: Bool
     public var controlGroups: [ControlGroupPlace]
+    /// Whether the launcher wants `inNamespaces`.
+    public var stopsInNamespaces: Bool
     /// Whether the launcher wants `beforePivot`.
     public var stopsBeforePivot: Bool
     /// Whether the last two descriptors are pipes: one to read `start` from, one to write a failure to.
@@ -100,10 +102,10 @@ public struct InitPlan: Equatable, Sendable {
         hasStandardStreams = false
         preservedCount = 0
         joins = []
-        preparedMounts = []
         unshares = 0
         inUserNamespace = false
         controlGroups = []
+        stopsInNamespaces = false
         stopsBeforePivot = false
         startsByPipes = false
     }
@@ -127,11 +129,15 @@ public enum InitMessage: Equatable, Sendable {
     case moved(pid: Int32)
     /// The child's descriptor by which a seccomp agent answers. The child waits for `proceed`.
     case seccompListener(UInt32)
+    /// All its namespaces are its own: now the launcher may move network devices and make mounts that only it can.
+    case inNamespaces
+    /// Entries of `mounts` by their positions, a detached mount each.
+    case mounts([UInt32])
 }
 
 extension InitMessage {
     private enum Kind: UInt16 {
-        case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed, unmapped, moved, seccompListener
+        case plan = 0x4001, proceed, start, warning, terminal, beforePivot, prepared, failed, unmapped, moved, seccompListener, inNamespaces, mounts
     }
 
     public func frame() -> Frame {
@@ -163,6 +169,10 @@ extension InitMessage {
         case .seccompListener(let number):
             kind = .seccompListener
             writer.append(number)
+        case .inNamespaces: kind = .inNamespaces
+        case .mounts(let positions):
+            kind = .mounts
+            for position in positions { writer.append(position) }
         }
         return Frame(kind: kind.rawValue, request: 0, payload: writer.bytes)
     }
@@ -184,6 +194,11 @@ extension InitMessage {
         case .unmapped: self = .unmapped
         case .moved: self = .moved(pid: Int32(bitPattern: try reader.integer(UInt32.self, "pid")))
         case .seccompListener: self = .seccompListener(try reader.integer(UInt32.self, "listener"))
+        case .inNamespaces: self = .inNamespaces
+        case .mounts:
+            var positions: [UInt32] = []
+            for _ in 0..<(frame.payload.count / 4) { positions.append(try reader.integer(UInt32.self, "mount")) }
+            self = .mounts(positions)
         }
         try reader.end()
     }
@@ -204,8 +219,6 @@ extension InitPlan {
             writer.append(stage.makesUserNamespace)
             writer.append(stage.cloned)
         }
-        writer.append(UInt32(truncatingIfNeeded: preparedMounts.count))
-        for position in preparedMounts { writer.append(position) }
         writer.append(unshares)
         writer.append(inUserNamespace)
         writer.append(UInt32(truncatingIfNeeded: controlGroups.count))
@@ -214,6 +227,7 @@ extension InitPlan {
             writer.append(place.controllers)
             writer.append(place.path)
         }
+        writer.append(stopsInNamespaces)
         writer.append(stopsBeforePivot)
         writer.append(startsByPipes)
     }
@@ -233,8 +247,6 @@ extension InitPlan {
             stage.cloned = try reader.integer(UInt64.self, "stage clone")
             self.stage = stage
         }
-        let mountCount = try reader.integer(UInt32.self, "mount count")
-        for _ in 0..<mountCount { preparedMounts.append(try reader.integer(UInt32.self, "mount")) }  // bounded by the payload
         unshares = try reader.integer(UInt64.self, "unshares")
         inUserNamespace = try reader.bool("user namespace")
         let placeCount = try reader.integer(UInt32.self, "control group count")
@@ -242,6 +254,7 @@ extension InitPlan {
             controlGroups.append(ControlGroupPlace(
                 hierarchy: try reader.string("hierarchy"), controllers: try reader.string("controllers"), path: try reader.string("path")))
         }
+        stopsInNamespaces = try reader.bool("stop in namespaces")
         stopsBeforePivot = try reader.bool("stop before pivot")
         startsByPipes = try reader.bool("start by pipes")
     }

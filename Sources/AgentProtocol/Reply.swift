@@ -62,12 +62,16 @@ public enum Reply: Equatable, Sendable {
     case exited(process: ProcessIdentifier, status: ExitStatus)
     case state(phase: ContainerPhase, pid: Int32)
     case failed(Failure)
+    /// What the container has used: `StatisticsSpec` as JSON.
+    case statistics([UInt8])
+    /// So many processes of the container were killed for want of memory since it was created. As an event from the agent: now there was one more.
+    case outOfMemory(kills: UInt64)
     /// Event: the agent runs and takes requests. `release` is the guest kernel's (uname -r).
     case ready(release: String)
 }
 
 extension Reply {
-    private enum Kind: UInt16 { case done = 0x8001, created, processes, exited, state, failed, ready }
+    private enum Kind: UInt16 { case done = 0x8001, created, processes, exited, state, failed, ready, statistics, outOfMemory }
 
     public func frame(request: UInt32) -> Frame {
         var writer = ByteWriter()
@@ -105,6 +109,12 @@ extension Reply {
             kind = .failed
             writer.append(failure.code.rawValue)
             writer.append(failure.message)
+        case .statistics(let json):
+            kind = .statistics
+            writer.append(counted: json)
+        case .outOfMemory(let kills):
+            kind = .outOfMemory
+            writer.append(kills)
         case .ready(let release):
             kind = .ready
             writer.append(release)
@@ -131,6 +141,8 @@ extension Reply {
         case .failed:
             let code = Failure.Code(rawValue: try reader.integer(UInt16.self, "failure code")) ?? .other
             self = .failed(Failure(code, try reader.string("failure message")))
+        case .statistics: self = .statistics(try reader.counted("statistics"))
+        case .outOfMemory: self = .outOfMemory(kills: try reader.integer(UInt64.self, "kills"))
         case .ready: self = .ready(release: try reader.string("release"))
         }
         try reader.end()

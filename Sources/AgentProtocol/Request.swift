@@ -46,14 +46,21 @@ public enum Request: Equatable, Sendable {
     case create(plan: [UInt8], streams: ProcessStreams)
     /// Let the container's process exec. Reply: `.done`, or `.failed` with the reason why it cannot be executed.
     case start
-    /// Run another process in the container. `process` is the specification's process object as JSON. Reply: `.created` when it has exec'd.
-    case exec(process: ProcessIdentifier, plan: [UInt8], streams: ProcessStreams)
+    /// Run another process in the container. `plan` is the specification's process object as JSON; `group` a control group below the
+    /// container's, or empty. Reply: `.created` when it has exec'd.
+    case exec(process: ProcessIdentifier, plan: [UInt8], group: String, streams: ProcessStreams)
     /// Send a signal to a process, or to every process of the container. Reply: `.done`.
     case signal(process: ProcessIdentifier, number: Int32, everyProcess: Bool)
     /// Change a terminal's size. Reply: `.done`.
     case resize(process: ProcessIdentifier, size: TerminalSize)
     /// Reply: `.processes`.
     case listProcesses
+    /// Change the container's limits. `resources` is the specification's linux.resources as JSON, with what changes. Reply: `.done`.
+    case update(resources: [UInt8])
+    /// Reply: `.statistics`.
+    case statistics
+    /// Runtime to VMM only: reply `.outOfMemory` when more than so many processes were killed for want of memory; nil: at once.
+    case outOfMemory(after: UInt64?)
     /// Runtime to VMM only: reply `.exited` when the process has ended.
     case wait(process: ProcessIdentifier)
     /// Runtime to VMM only: reply `.state`.
@@ -63,7 +70,7 @@ public enum Request: Equatable, Sendable {
 }
 
 extension Request {
-    private enum Kind: UInt16 { case create = 1, start, exec, signal, resize, listProcesses, wait, state, shutDown }
+    private enum Kind: UInt16 { case create = 1, start, exec, signal, resize, listProcesses, wait, state, shutDown, update, statistics, outOfMemory }
 
     public func frame(request: UInt32) -> Frame {
         var writer = ByteWriter()
@@ -74,10 +81,11 @@ extension Request {
             writer.append(counted: plan)
             streams.write(to: &writer)
         case .start: kind = .start
-        case .exec(let process, let plan, let streams):
+        case .exec(let process, let plan, let group, let streams):
             kind = .exec
             writer.append(process.rawValue)
             writer.append(counted: plan)
+            writer.append(group)
             streams.write(to: &writer)
         case .signal(let process, let number, let everyProcess):
             kind = .signal
@@ -89,6 +97,14 @@ extension Request {
             writer.append(process.rawValue)
             size.write(to: &writer)
         case .listProcesses: kind = .listProcesses
+        case .update(let resources):
+            kind = .update
+            writer.append(counted: resources)
+        case .statistics: kind = .statistics
+        case .outOfMemory(let after):
+            kind = .outOfMemory
+            writer.append(after != nil)
+            writer.append(after ?? 0)
         case .wait(let process):
             kind = .wait
             writer.append(process.rawValue)
@@ -106,12 +122,21 @@ extension Request {
             self = .create(plan: try reader.counted("plan"), streams: try ProcessStreams(from: &reader))
         case .start: self = .start
         case .exec:
-            self = .exec(process: try ProcessIdentifier(from: &reader), plan: try reader.counted("plan"), streams: try ProcessStreams(from: &reader))
+            self = .exec(
+                process: try ProcessIdentifier(from: &reader), plan: try reader.counted("plan"), group: try reader.string("group"),
+                streams: try ProcessStreams(from: &reader))
         case .signal:
             self = .signal(process: try ProcessIdentifier(from: &reader), number: try reader.integer(Int32.self, "signal"), everyProcess: try reader.bool("everyProcess"))
         case .resize:
             self = .resize(process: try ProcessIdentifier(from: &reader), size: try TerminalSize(from: &reader))
         case .listProcesses: self = .listProcesses
+        case .update: self = .update(resources: try reader.counted("resources"))
+        case .statistics: self = .statistics
+        case .outOfMemory:
+            let hasCount = try reader.bool("after")
+            let count = try reader.integer(UInt64.self, "count")
+            guard hasCount || count == 0 else { throw .invalid("count") }
+            self = .outOfMemory(after: hasCount ? count : nil)
         case .wait: self = .wait(process: try ProcessIdentifier(from: &reader))
         case .state: self = .state
         case .shutDown: self = .shutDown

@@ -23,6 +23,8 @@ public final class ContainerLauncher {
     /// Puts the process into a control group that somebody else makes (systemd), instead of one of this launcher's own making. Its limits are
     /// written by the launcher.
     public var placing: ((_ pid: Int32) throws(LaunchError) -> ControlGroup)?
+    /// The same for a further process of a container.
+    public var attaching: ((_ pid: Int32) throws(LaunchError) -> Void)?
     /// Leave the process in the caller's control group where no other can be made and no limit is asked for (an ordinary user's).
     public var mayLackControlGroup = false
     /// False: leave access to devices as it is, which needs more than the right to a control group.
@@ -119,41 +121,34 @@ public final class ContainerLauncher {
                 try handshake.mapped()
             }
             try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
-            let mounts = try PreparedMounts.make(plan) { () throws(LaunchError) in try namespaces.userNamespace(of: handshake.pid) }
             var message = InitPlan(role: .container, configuration: plan.json.bytes())
             if namespaces.isStaged {
                 message.stage = InitPlan.Stage(
                     joins: [], makesUserNamespace: namespaces.hasNewUserNamespace, cloned: namespaces.cloned.subtracting(.user).rawValue)
-            } else {
-                try moveNetworkDevices(to: namespaces, of: handshake.pid)
             }
-            message.preparedMounts = mounts.map { UInt32($0.position) }
+            message.stopsInNamespaces = !linux.netDevices.isEmpty || PreparedMounts.areNeeded(plan)
             message.unshares = namespaces.unshared.rawValue
             message.inUserNamespace = namespaces.inUserNamespace
             message.controlGroups = group?.initPlaces ?? []
             message.stopsBeforePivot = beforePivot != nil || plan.hooks.map { !$0.createContainer.isEmpty || !$0.startContainer.isEmpty } ?? false
-            try handshake.send(
-                message, streams, joins: namespaces.joins, stageJoins: namespaces.stageJoins, mounts: mounts.map(\.mount), startPipes: startPipes)
+            try handshake.send(message, streams, joins: namespaces.joins, stageJoins: namespaces.stageJoins, startPipes: startPipes)
             try handshake.waitUntilPrepared(Handshake.Steps(
                 map: { (pid) throws(LaunchError) in try UserNamespaceMaps.write(linux, of: pid) },
+                inNamespaces: { (pid) throws(LaunchError) in
+                    try NetworkDevices.move(linux, toProcess: pid)
+                    return try PreparedMounts.make(self.plan, forProcess: pid)
+                },
                 beforePivot: { (pid) throws(LaunchError) in
                     try self.beforePivot?(pid)
                     return self.hookStates(pid)
                 },
                 listener: { (pid, listener) throws(LaunchError) in try self.deliver(listener, ofProcess: pid, self.hookState(pid, .creating)) }))
-            // Only now does a staged process have its namespaces.
-            if namespaces.isStaged { try moveNetworkDevices(to: namespaces, of: handshake.pid) }
             try ProcessLimits.apply(process, to: handshake.pid, inUserNamespace: namespaces.inUserNamespace)
             return handshake
         } catch {
             handshake.abandon()
             throw error
         }
-    }
-
-    private func moveNetworkDevices(to namespaces: NamespacePlan, of pid: Int32) throws(LaunchError) {
-        guard let devices = plan.linux?.netDevices, !devices.isEmpty else { return }
-        try NetworkDevices.move(devices, to: namespaces.networkNamespace(of: pid))
     }
 
     private func hookStates(_ pid: Int32) -> (createState: [UInt8], startState: [UInt8]) {
@@ -181,8 +176,7 @@ extension LaunchStreams {
 extension Handshake {
     /// Sends a plan with the descriptors that it announces.
     func send(
-        _ plan: InitPlan, _ streams: LaunchStreams, joins: [NamespacePlan.Join], stageJoins: [NamespacePlan.Join], mounts: [SharedDescriptor] = [],
-        startPipes: StartPipes? = nil
+        _ plan: InitPlan, _ streams: LaunchStreams, joins: [NamespacePlan.Join], stageJoins: [NamespacePlan.Join], startPipes: StartPipes? = nil
     ) throws(LaunchError) {
         var plan = plan
         var descriptors: [SharedDescriptor] = []
@@ -194,7 +188,7 @@ extension Handshake {
         plan.joins = joins.map(\.namespaces.rawValue)
         plan.stage?.joins = stageJoins.map(\.namespaces.rawValue)
         plan.startsByPipes = startPipes != nil
-        descriptors += streams.preserved + joins.map(\.descriptor) + stageJoins.map(\.descriptor) + mounts
+        descriptors += streams.preserved + joins.map(\.descriptor) + stageJoins.map(\.descriptor)
         if let startPipes { descriptors += [startPipes.start, startPipes.answer] }
         try send(plan, descriptors: descriptors)
     }

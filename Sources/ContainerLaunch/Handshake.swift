@@ -30,6 +30,8 @@ final class Handshake {
         } catch { throw LaunchError("unable to start nacelle-init", error) }
     }
 
+    func warn(_ text: String) { warnings.append(text) }
+
     /// Lets a child that waits for its user namespace to be mapped go on.
     func mapped() throws(LaunchError) {
         do throws(SystemError) {
@@ -45,6 +47,8 @@ final class Handshake {
     struct Steps {
         /// Writes the maps of its new user namespace.
         var map: (_ pid: Int32) throws(LaunchError) -> Void = { _ in }
+        /// In its namespaces: what only the launcher can do there, and make.
+        var inNamespaces: (_ pid: Int32) throws(LaunchError) -> [PreparedMounts.Mount] = { _ in [] }
         /// Before it enters its root; gives what its hooks get to read.
         var beforePivot: (_ pid: Int32) throws(LaunchError) -> (createState: [UInt8], startState: [UInt8]) = { _ in ([], []) }
         /// Gets the listener of its filter of system calls.
@@ -65,6 +69,11 @@ final class Handshake {
             case .moved(let next):
                 try follow(to: next)
                 try proceed()
+            case .inNamespaces:
+                let mounts = try steps.inNamespaces(pid)
+                try communicate { (channel) throws(InitChannelError) in
+                    try channel.send(.mounts(mounts.map { UInt32($0.position) }), descriptors: mounts.map(\.mount))
+                }
             case .beforePivot:
                 let states = try steps.beforePivot(pid)
                 try communicate { (channel) throws(InitChannelError) in try channel.send(.proceed(createState: states.createState, startState: states.startState)) }
@@ -73,7 +82,7 @@ final class Handshake {
                 try proceed()
             case .prepared: return
             case .failed(let failure): throw LaunchError(failure)
-            case .plan, .proceed, .start: throw LaunchError(.other, "nacelle-init sent an unexpected message")
+            case .plan, .proceed, .start, .mounts: throw LaunchError(.other, "nacelle-init sent an unexpected message")
             }
         }
     }

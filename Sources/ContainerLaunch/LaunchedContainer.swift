@@ -1,5 +1,5 @@
 internal import AgentProtocol
-internal import ControlGroups
+public import ControlGroups
 internal import Glibc
 internal import JSONText
 public import LinuxSystem
@@ -52,6 +52,9 @@ public final class LaunchedContainer {
         self.group = group
     }
 
+    /// Whether the end of the container's process is the end of all others: the first of a pid namespace of its own.
+    public var endsNamespace: Bool { launcher.plan.linux?.namespace(.pid).map { ($0.path ?? "").isEmpty } ?? false }
+
     /// Lets the container's process execute its program; returns when it has.
     ///
     /// - Throws: `.executableNotFound`, `.permissionDenied` or another reason why it could not; the process then ends by itself.
@@ -67,9 +70,10 @@ public final class LaunchedContainer {
     /// - Parameters:
     ///   - process: the specification's process object. Its cwd, environment, user and so on are taken as they are; the filter
     ///     of system calls and the personality are the container's.
+    ///   - subgroups: the control groups below the container's that it is put into, by controller ("" for version 2); they exist.
     ///   - beforeStart: gets the terminal's master while the process still waits; what it throws fails the whole.
     public func exec(
-        process: ProcessSpec, streams: LaunchStreams, beforeStart: (_ terminal: SharedDescriptor) throws(LaunchError) -> Void = { _ in }
+        process: ProcessSpec, streams: LaunchStreams, subgroups: [String: String] = [:], beforeStart: (_ terminal: SharedDescriptor) throws(LaunchError) -> Void = { _ in }
     ) throws(LaunchError) -> LaunchedProcess {
         try streams.check(process)
         var plan = launcher.plan
@@ -77,12 +81,13 @@ public final class LaunchedContainer {
         let linux = plan.linux ?? LinuxSpec()
         let members = NamespacePlan.members(linux)
         var spawn = InitSpawn()
+        let group = try group(below: subgroups)
         // A container that has split its group up has no room in it; its first process is in a group that has.
         spawn.controlGroup = try group?.unifiedDescriptor()
         let affinity = process.execCPUAffinity
-        let handshake = try ExecAffinity.confined(to: affinity?.initial) { () throws(LaunchError) in try begin(&spawn) }
+        let handshake = try ExecAffinity.confined(to: affinity?.initial) { () throws(LaunchError) in try begin(&spawn, mayMove: subgroups.isEmpty) }
         do throws(LaunchError) {
-            if spawn.controlGroup == nil { try group?.adding(handshake.pid) }
+            if spawn.controlGroup == nil { try put(handshake, group) }
             try ProcessLimits.adjustOOMScore(process, of: handshake.pid)
             var message = InitPlan(role: .process, configuration: plan.json.bytes())
             message.inUserNamespace = members.contains(.user)
@@ -109,15 +114,37 @@ public final class LaunchedContainer {
         return LaunchedProcess(handshake)
     }
 
-    private func begin(_ spawn: inout InitSpawn) throws(LaunchError) -> Handshake {
+    private func begin(_ spawn: inout InitSpawn, mayMove: Bool) throws(LaunchError) -> Handshake {
         do throws(LaunchError) {
             return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
         } catch {
-            guard spawn.controlGroup != nil, let own = controlGroupOfProcess() else { throw missing(error) }
-            spawn.controlGroup = own
+            guard spawn.controlGroup != nil, mayMove else { throw missing(error) }
+            if launcher.mayLackControlGroup {
+                // An ordinary user may move no process between groups that others have made.
+                spawn.controlGroup = nil
+            } else {
+                guard let own = controlGroupOfProcess() else { throw missing(error) }
+                spawn.controlGroup = own
+            }
             do throws(LaunchError) {
                 return try Handshake(program: launcher.initProgram, spawn: spawn, timeout: launcher.timeout)
             } catch { throw missing(error) }
+        }
+    }
+
+    private func group(below paths: [String: String]) throws(LaunchError) -> ControlGroup? {
+        guard !paths.isEmpty else { return group }
+        guard let group else { throw LaunchError(.unsupported, "the container has no control group") }
+        do throws(ControlGroupError) { return try group.subgroup(paths) } catch { throw LaunchError(error) }
+    }
+
+    /// Puts a further process into the group; where an ordinary user may not, it stays in the caller's, as under runc.
+    private func put(_ handshake: Handshake, _ group: ControlGroup?) throws(LaunchError) {
+        do throws(LaunchError) {
+            if let attaching = launcher.attaching { try attaching(handshake.pid) } else { try group?.adding(handshake.pid) }
+        } catch {
+            guard launcher.mayLackControlGroup else { throw error }
+            handshake.warn("the process stays outside of the container's control group: \(error)")
         }
     }
 
@@ -186,10 +213,24 @@ public final class LaunchedContainer {
         do throws(ControlGroupError) { try group.setFrozen(paused) } catch { throw LaunchError(error) }
     }
 
-    /// Changes the container's limits.
-    public func update(_ resources: ResourcesSpec) throws(LaunchError) {
+    /// Changes the container's limits. Access to devices stays as it is.
+    public func update(_ change: ResourcesSpec) throws(LaunchError) {
+        let group = try existingGroup()
+        do throws(ControlGroupError) { try group.change(change) } catch { throw LaunchError(error) }
+    }
+
+    /// What the container has used.
+    public func statistics() throws(LaunchError) -> StatisticsSpec { try existingGroup().statistics() }
+
+    /// Tells when processes of the container are killed for want of memory.
+    public func watchOutOfMemory() throws(LaunchError) -> OutOfMemoryWatch {
+        let group = try existingGroup()
+        do throws(ControlGroupError) { return try group.watchOutOfMemory() } catch { throw LaunchError(error) }
+    }
+
+    private func existingGroup() throws(LaunchError) -> ControlGroup {
         guard let group else { throw LaunchError(.unsupported, "the container has no control group") }
-        do throws(ControlGroupError) { try group.apply(resources) } catch { throw LaunchError(error) }
+        return group
     }
 
     /// Removes the control group, killing what still runs in it. The container's process must have been waited for, or be about to end.

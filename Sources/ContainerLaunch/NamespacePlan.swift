@@ -53,26 +53,6 @@ struct NamespacePlan {
         throw LaunchError(.other, "\(field): \(path) is no \(kind.rawValue) namespace: its kind is \(NamespaceSet(rawValue: type).names)")
     }
 
-    /// The user namespace of a process that this plan has made and not yet told what to do; nil when it has the launcher's.
-    func userNamespace(of pid: Int32) throws(LaunchError) -> SharedDescriptor? {
-        guard hasNewUserNamespace else { return joined(.user) }
-        if isStaged {
-            throw LaunchError(.unsupported, "linux.namespaces: a new user namespace for id-mapped mounts without mappings cannot be had beside joined namespaces: give the mounts uidMappings and gidMappings")
-        }
-        return try NamespacePlan.open("/proc/\(pid)/ns/user")
-    }
-
-    /// The network namespace that it has or will join; nil when it has the launcher's.
-    func networkNamespace(of pid: Int32) throws(LaunchError) -> SharedDescriptor? {
-        cloned.contains(.network) ? try NamespacePlan.open("/proc/\(pid)/ns/net") : joined(.network)
-    }
-
-    private func joined(_ kind: NamespaceSet) -> SharedDescriptor? { (joins + stageJoins).first { $0.namespaces == kind }?.descriptor }
-
-    private static func open(_ path: String) throws(LaunchError) -> SharedDescriptor {
-        do throws(SystemError) { return SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_RDONLY)) } catch { throw LaunchError("namespace", error) }
-    }
-
     /// All namespaces that a further process of the container must join: setns(2) with a pidfd takes them at once.
     static func members(_ linux: LinuxSpec) -> NamespaceSet {
         linux.namespaces.reduce([]) { $0.union(NamespaceSet(rawValue: $1.type.cloneFlag)) }

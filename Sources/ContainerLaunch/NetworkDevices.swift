@@ -1,20 +1,22 @@
 internal import AgentProtocol
+internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
 
 /// linux.netDevices: moves devices of the launcher's network namespace into the container's, with their lasting addresses.
 enum NetworkDevices {
-    static func move(_ devices: [String: NetDeviceSpec], to namespace: SharedDescriptor?) throws(LaunchError) {
-        guard let namespace else { throw LaunchError(.unsupported, "linux.netDevices: the container has the host's network") }
+    /// - Parameter pid: a process in the container's network namespace.
+    static func move(_ linux: LinuxSpec, toProcess pid: Int32) throws(LaunchError) {
+        if linux.netDevices.isEmpty { return }
+        guard linux.namespace(.network) != nil else { throw LaunchError(.unsupported, "linux.netDevices: the container has the host's network") }
         do throws(SystemError) {
-            try namespace.with { (target) throws(SystemError) in
-                let here = try RouteSocket()
-                let there = try RouteSocket(in: target)
-                for (name, device) in devices.sorted(by: { $0.key < $1.key }) {
-                    do throws(SystemError) {
-                        try move(name, to: target, as: device.name.flatMap { $0.isEmpty ? nil : $0 } ?? name, from: here, into: there)
-                    } catch { throw SystemError(error.errno, error.operation, path: name) }
-                }
+            let target = try OwnedDescriptor(opening: "/proc/\(pid)/ns/net", flags: O_RDONLY)
+            let here = try RouteSocket()
+            let there = try RouteSocket(in: target)
+            for (name, device) in linux.netDevices.sorted(by: { $0.key < $1.key }) {
+                do throws(SystemError) {
+                    try move(name, to: target, as: device.name.flatMap { $0.isEmpty ? nil : $0 } ?? name, from: here, into: there)
+                } catch { throw SystemError(error.errno, error.operation, path: name) }
             }
         } catch { throw LaunchError("linux.netDevices", error) }
     }

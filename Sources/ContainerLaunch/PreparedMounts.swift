@@ -5,43 +5,39 @@ internal import OCISpec
 
 /// Mounts that only the launcher can make, for the container's own user namespace gives no right to: id-mapped ones.
 enum PreparedMounts {
-    /// So many descriptors travel with a plan beside the others.
-    private static let limit = 200
+    typealias Mount = (position: Int, mount: SharedDescriptor)
 
-    /// - Parameter user: opens the container's user namespace, if it has one: its mapping serves mounts that have none of their own.
-    static func make(
-        _ plan: RuntimeSpec, user: () throws(LaunchError) -> SharedDescriptor?
-    ) throws(LaunchError) -> [(position: Int, mount: SharedDescriptor)] {
+    /// So many descriptors travel with one message.
+    private static let limit = 250
+
+    static func areNeeded(_ plan: RuntimeSpec) -> Bool { plan.mounts.contains { $0.isIdentityMapped && $0.isBind } }
+
+    /// - Parameter pid: a process in the container's user namespace, if it has one: its mapping serves mounts that have none of their own.
+    static func make(_ plan: RuntimeSpec, forProcess pid: Int32) throws(LaunchError) -> [Mount] {
         let propagation = plan.linux?.rootfsPropagation ?? ""
-        var made: [(position: Int, mount: SharedDescriptor)] = []
+        var made: [Mount] = []
         for (position, mount) in plan.mounts.enumerated() where mount.isIdentityMapped && mount.isBind {
             if made.count == limit { throw LaunchError(.unsupported, "mounts[\(position)]: at most \(limit) mounts can be id-mapped") }
             let what = "error mounting \"\(mount.source ?? "")\" to rootfs at \"\(mount.destination)\": id-mapped mount"
-            let container = mount.uidMappings.isEmpty ? try user() : nil
             do throws(SystemError) {
                 let options = mount.parsedOptions()
                 let source = try OwnedDescriptor(opening: mount.source ?? "", flags: O_PATH)
                 let clone = try MountDescriptor(cloning: source, recursive: options.flags & MountOption.Flag.recursive != 0)
                 // It comes from this mount namespace, whose peers must not see what the container mounts in it.
                 if !["shared", "rshared"].contains(propagation) { try clone.setAttributes([], propagation: .slave, recursive: true) }
-                let mapping = try mapping(mount, container)
-                try mapping.with { (namespace) throws(SystemError) in
-                    try clone.mapIdentities(by: namespace, recursive: options.idMapping == .recursive)
+                if mount.uidMappings.isEmpty && plan.linux?.namespace(.user) == nil {
+                    throw SystemError(.invalidArgument, "the container has no user namespace, and the mount no mappings")
                 }
+                let mapping = try mount.uidMappings.isEmpty ? OwnedDescriptor(opening: "/proc/\(pid)/ns/user", flags: O_RDONLY) : namespace(mount)
+                try clone.mapIdentities(by: mapping, recursive: options.idMapping == .recursive)
                 made.append((position, SharedDescriptor(try clone.descriptor.duplicate())))
             } catch { throw LaunchError(what, error) }
         }
         return made
     }
 
-    private static func mapping(_ mount: MountSpec, _ container: SharedDescriptor?) throws(SystemError) -> SharedDescriptor {
-        if !mount.uidMappings.isEmpty { return try namespace(mount) }
-        guard let container else { throw SystemError(.invalidArgument, "the container has no user namespace, and the mount no mappings") }
-        return container
-    }
-
     /// A user namespace stands for a mapping. A child in a new one lives until that has its maps and a descriptor of ours.
-    private static func namespace(_ mount: MountSpec) throws(SystemError) -> SharedDescriptor {
+    private static func namespace(_ mount: MountSpec) throws(SystemError) -> OwnedDescriptor {
         // The writing end closes with the child alone: ours goes before we read.
         let (readEnd, childEnd) = try Pipe().split()
         var writeEnd: SharedDescriptor? = childEnd
@@ -62,7 +58,7 @@ enum PreparedMounts {
         if count == 0 { throw SystemError(.notPermitted, "unshare(CLONE_NEWUSER)") }
         try writeFile("/proc/\(child)/uid_map", text(mount.uidMappings))
         try writeFile("/proc/\(child)/gid_map", text(mount.gidMappings))
-        return SharedDescriptor(try OwnedDescriptor(opening: "/proc/\(child)/ns/user", flags: O_RDONLY))
+        return try OwnedDescriptor(opening: "/proc/\(child)/ns/user", flags: O_RDONLY)
     }
 
     private static func text(_ mappings: [IDMappingSpec]) -> [UInt8] {

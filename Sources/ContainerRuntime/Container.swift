@@ -8,7 +8,7 @@ public import OCISpec
 /// A container: the operations of the runtime (runtime.md, "Operations"), in whichever isolation it has.
 public final class Container {
     public let state: StateDirectory
-    private let log: RuntimeLog
+    let log: RuntimeLog
     private let configuration: ConfigurationFile
     /// Whether it is made as an ordinary user's (`Rootless`); nil: as is found.
     public var isRootless: Bool?
@@ -106,7 +106,7 @@ public final class Container {
         }
     }
 
-    private func sandbox(_ isolation: Isolation) -> any Sandbox {
+    func sandbox(_ isolation: Isolation) -> any Sandbox {
         switch isolation {
         case .microVM: MicroVM(state: state, log: log)
         case .namespace: HostNamespaces(state: state, log: log, configuration: configuration)
@@ -153,7 +153,11 @@ public final class Container {
         let record = try state.load()
         let status = status(record)
         guard status == .created else {
-            throw RuntimeError(status == .stopped ? "cannot start a container that has stopped" : "cannot start an already running container")
+            switch status {
+            case .stopped: throw RuntimeError("cannot start a container that has stopped")
+            case .running: throw RuntimeError("cannot start an already running container")
+            default: throw RuntimeError("cannot start a container in the \(status.rawValue) state")
+            }
         }
         let sandbox = sandbox(record.isolation)
         try sandbox.start(record)
@@ -171,7 +175,11 @@ public final class Container {
     public func kill(_ signal: Int32, all: Bool) throws(RuntimeError) {
         let record = try state.load()
         let status = status(record)
-        guard status == .created || status == .running || status == .paused else { throw RuntimeError("container not running") }
+        guard status == .created || status == .running || status == .paused else {
+            // Engines sweep up with it what may have outlived the container's process; nothing left is no error.
+            if status == .stopped && all { return try HostControlGroup.signalAll(signal, record) }
+            throw RuntimeError("container not running")
+        }
         if status == .paused {
             // Only what cannot be refused is of use to a process that cannot run; others wait for it, as under runc.
             if signal == SIGKILL { return try MachineProcess.kill(record) }
@@ -247,10 +255,10 @@ public final class Container {
     public static let execProcess = ProcessIdentifier(rawValue: 1)
 
     /// Runs a further process in the container.
-    public func exec(_ process: ProcessSpec, streams: Streams, preservedDescriptors: Int = 0, ignorePaused: Bool = false) throws(RuntimeError) -> ExecutedProcess {
+    public func exec(_ process: ProcessSpec, _ wanted: ExecOptions) throws(RuntimeError) -> ExecutedProcess {
         let record = try state.load()
         let status = status(record)
-        if status == .paused && (!ignorePaused || record.isolation == .microVM) {
+        if status == .paused && (!wanted.ignoresPause || record.isolation == .microVM) {
             throw RuntimeError("cannot exec in a paused container (use --ignore-paused to override)", exitStatus: 255)
         }
         guard status == .running || status == .created || status == .paused else {
@@ -258,7 +266,7 @@ public final class Container {
         }
         let problems = process.problems(path: "process")
         guard problems.isEmpty else { throw RuntimeError(ConfigurationError.text(problems), exitStatus: 255) }
-        return try sandbox(record.isolation).exec(process, streams: streams, preservedDescriptors: preservedDescriptors, record)
+        return try sandbox(record.isolation).exec(process, wanted, record)
     }
 
     /// The process that `exec` starts from: the container's own.

@@ -25,6 +25,9 @@ public struct ContainerRecord: Equatable, Sendable {
     public var resourceGroups: [String] = []
     /// Its scope, if systemd made its control group.
     public var systemdUnit = ""
+    /// The machine's memory in MiB and its vCPUs, which no update changes; 0 without a machine.
+    public var machineMemory: UInt64 = 0
+    public var machineVCPUs = 0
     /// `create` has come to its end.
     public var isCreated = false
 
@@ -45,6 +48,8 @@ public struct ContainerRecord: Equatable, Sendable {
         object["cgroups"] = .array(controlGroups.map { .string($0) })
         object["resctrl"] = .array(resourceGroups.map { .string($0) })
         if !systemdUnit.isEmpty { object["systemdUnit"] = .string(systemdUnit) }
+        object["machineMemory"] = .unsigned(machineMemory)
+        object["machineVCPUs"] = .integer(Int64(machineVCPUs))
         object["isCreated"] = .bool(isCreated)
         var notes = JSONObject()
         for key in annotations.keys.sorted() { notes[key] = annotations[key].map { .string($0) } }
@@ -72,6 +77,8 @@ public struct ContainerRecord: Equatable, Sendable {
             controlGroups = try members["cgroups"]?.strings() ?? []
             resourceGroups = try members["resctrl"]?.strings() ?? []
             systemdUnit = try members["systemdUnit"]?.string() ?? ""
+            machineMemory = try members["machineMemory"]?.integer() ?? 0
+            machineVCPUs = try members["machineVCPUs"]?.integer() ?? 0
             isCreated = try members["isCreated"]?.bool() ?? false
             for (key, value) in try members["annotations"]?.map({ (cursor) throws(JSONShapeError) in try cursor.string() }) ?? [] { annotations[key] = value }
         } catch { throw RuntimeError("state.json is damaged: \(error)") }

@@ -52,6 +52,7 @@ public struct GuestPlan: Sendable {
         if guest.hooks != nil, let state { guest.annotations[WellKnown.stateAnnotation] = state.json.text() }
         if guest.linux == nil { guest.linux = LinuxSpec() }
         guest.linux?.cgroupsPath = "/container"
+        guest.linux?.resources = spec.linux?.resources.map(Self.inGuest)
         // Without one the container's mounts would be the agent's; the host sees neither.
         if guest.linux?.namespace(.mount) == nil { guest.linux?.namespaces.append(NamespaceSpec(.mount)) }
         // An empty path asks for a new one, as no path does. Others were refused.
@@ -65,6 +66,16 @@ public struct GuestPlan: Sendable {
         guest.linux?.seccomp?.listenerMetadata = nil
         self.spec = guest
         self.shares = shares
+    }
+
+    /// What of the limits is the guest's: processors, memory nodes and disks are named by the host's numbers, and hold there for the
+    /// machine (`MachineResources.ofHostAlone`).
+    static func inGuest(_ resources: ResourcesSpec) -> ResourcesSpec {
+        var result = resources
+        result.cpu?.cpus = nil
+        result.cpu?.mems = nil
+        result.blockIO = nil
+        return result
     }
 
     /// Fields that a machine cannot honour. None is ignored; docs/oci.md has them all.

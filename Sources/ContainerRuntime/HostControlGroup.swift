@@ -37,15 +37,16 @@ struct HostControlGroup {
 extension HostControlGroup {
     /// Makes the group that a machine's process is put into, and writes its place down before it is made.
     ///
-    /// The guest enforces the limits; the host's are a second line. So where this user or this machine has no control groups, the
-    /// machine runs without, and the log says so.
+    /// The guest enforces most limits; the host's are a second line. So where this user or this machine has no control groups, the
+    /// machine runs without, and the log says so. What only the host can enforce is refused then.
     /// - Returns: nil where there can be none.
     static func makeForMachine(
         _ spec: RuntimeSpec, _ settings: MachineSettings, _ record: inout ContainerRecord, _ state: StateDirectory, _ log: RuntimeLog
     ) throws(RuntimeError) -> ControlGroup? {
         let place: HostControlGroup
+        let own = MachineResources.ofHostAlone(spec.linux?.resources)
         do throws(ControlGroupError) { place = try find(spec, state) } catch {
-            guard isAbsence(error) else { throw RuntimeError("\(error)") }
+            guard isAbsence(error), own.field == nil else { throw failure(own.field, error) }
             tell(error, spec, log)
             return nil
         }
@@ -54,10 +55,14 @@ extension HostControlGroup {
         do throws(ControlGroupError) {
             let group = try ControlGroup.create(path: place.path, identifier: state.id)
             // What the container may do with devices concerns the guest's; the machine's process opens /dev/kvm.
-            try limit(group, MachineResources.onHost(spec.linux?.resources, settings), log)
+            do throws(ControlGroupError) { try group.apply(own.resources, restrictsDevices: false) } catch {
+                try? group.delete()
+                throw error
+            }
+            try limit(group, MachineResources.onHost(spec.linux?.resources, settings.memory), log)
             return group
         } catch {
-            guard isAbsence(error) else { throw RuntimeError("\(error)") }
+            guard isAbsence(error), own.field == nil else { throw failure(own.field, error) }
             tell(error, spec, log)
             record.controlGroups = []
             try state.save(record)
@@ -82,10 +87,12 @@ extension HostControlGroup {
         try scope.reserve()
         record.systemdUnit = scope.unit
         try state.save(record)
-        let resources = MachineResources.onHost(creation.spec.linux?.resources, settings)
+        let resources = MachineResources.onHost(creation.spec.linux?.resources, settings.memory)
         let group = try scope.start(record.pid, resources)
         record.controlGroups = group.directories
         try state.save(record)
+        let own = MachineResources.ofHostAlone(creation.spec.linux?.resources)
+        do throws(ControlGroupError) { try group.apply(own.resources, restrictsDevices: false) } catch { throw failure(own.field, error) }
         do throws(ControlGroupError) { try limit(group, resources, log) } catch { throw RuntimeError("\(error)") }
     }
 
@@ -100,6 +107,11 @@ extension HostControlGroup {
                 throw error
             }
         }
+    }
+
+    /// - Parameter field: one that needs the group.
+    private static func failure(_ field: String?, _ error: ControlGroupError) -> RuntimeError {
+        RuntimeError(field.map { "config.json: \($0): only the host's control group can do this for a machine: \(error)" } ?? "\(error)")
     }
 
     private static func isAbsence(_ error: ControlGroupError) -> Bool {
@@ -126,6 +138,49 @@ extension HostControlGroup {
         do throws(RuntimeError) { try SystemdScope.stop(record) } catch { throw .systemd(error.message) }
     }
 
+    /// Sends a signal to whatever is in the group still.
+    static func signalAll(_ signal: Int32, _ record: ContainerRecord) throws(RuntimeError) {
+        do throws(ControlGroupError) { try ControlGroup.existing(record.controlGroups)?.signalAll(signal) } catch { throw RuntimeError("\(error)") }
+    }
+
+    /// The group of a container.
+    /// - Throws: when it has none.
+    static func existing(_ record: ContainerRecord) throws(RuntimeError) -> ControlGroup {
+        do throws(ControlGroupError) {
+            if let group = try ControlGroup.existing(record.controlGroups) { return group }
+        } catch { throw RuntimeError("\(error)") }
+        throw RuntimeError("the container has no control group")
+    }
+
+    /// Changes the second line of a machine's limits, if there is one.
+    /// - Returns: what undoes it.
+    static func changeForMachine(_ change: ResourcesSpec, _ record: ContainerRecord, _ log: RuntimeLog) throws(RuntimeError) -> () -> Void {
+        let own = MachineResources.ofHostAlone(change)
+        do throws(ControlGroupError) {
+            guard let group = try ControlGroup.existing(record.controlGroups) else {
+                guard own.field == nil else { throw .notMounted }
+                return {}
+            }
+            var whole = MachineResources.onHost(change, record.machineMemory)
+            whole.blockIO = own.resources.blockIO
+            if let list = own.resources.cpu {
+                whole.cpu = whole.cpu ?? ResourcesSpec.CPUSpec()
+                whole.cpu?.cpus = list.cpus
+                whole.cpu?.mems = list.mems
+            }
+            let before = try group.change(whole)
+            return {
+                do throws(ControlGroupError) { try group.restore(before) } catch { log.warning("setting the limits on the host back failed: \(error)") }
+            }
+        } catch {
+            switch error {
+            case .missingController where own.field == nil, .unsupported where own.field == nil: log.warning("the machine has not all limits on the host: \(error)")
+            default: throw failure(own.field, error)
+            }
+            return {}
+        }
+    }
+
     static func isFrozen(_ record: ContainerRecord) -> Bool { (try? ControlGroup.existing(record.controlGroups))?.isFrozen ?? false }
 
     /// Stops all that runs in the group, a machine with its vCPUs included, or lets it go on.
@@ -144,25 +199,50 @@ enum MachineResources {
     /// … and page tables, of the guest's memory in KVM and of its own mapping: one part in so many.
     static let pageTableShare: UInt64 = 64
 
+    /// - Parameter machineMemory: in MiB.
+    ///
     /// - Memory: a limit becomes the machine's whole memory and what the VMM needs beside it; less would let the host kill a guest
     ///   that keeps to its own limit. The guest's kernel enforces the limit itself. Swap likewise.
-    /// - CPU and block I/O: as they are, for the vCPUs and the file servers are what the container uses.
+    /// - CPU: as it is, for the vCPUs and the file servers are what the container uses. (The rest is `ofHostAlone`.)
     /// - Left to the guest: pids (of another kernel), devices, huge pages, RDMA, network classes, `unified`.
-    static func onHost(_ resources: ResourcesSpec?, _ settings: MachineSettings) -> ResourcesSpec {
+    static func onHost(_ resources: ResourcesSpec?, _ machineMemory: UInt64) -> ResourcesSpec {
         var result = ResourcesSpec()
         guard let resources else { return result }
         result.cpu = resources.cpu
         // Of these the guest has its own kinds: no realtime on the host, which vCPUs do not ask for.
         result.cpu?.realtimeRuntime = nil
         result.cpu?.realtimePeriod = nil
-        result.blockIO = resources.blockIO
+        result.cpu?.cpus = nil
+        result.cpu?.mems = nil
         if let limit = resources.memory?.limit, limit > 0 {
-            let whole = settings.memory + overhead + settings.memory / pageTableShare
+            let whole = machineMemory + overhead + machineMemory / pageTableShare
             var memory = ResourcesSpec.MemorySpec()
             memory.limit = Int64(clamping: whole << 20)
-            if let swap = resources.memory?.swap, swap > 0 { memory.swap = Int64(clamping: whole << 20) + max(0, swap - limit) }
+            if let swap = resources.memory?.swap { memory.swap = swap > 0 ? Int64(clamping: whole << 20) + max(0, swap - limit) : swap }
             result.memory = memory
+        } else if let limit = resources.memory?.limit, limit < 0 {
+            // The machine never takes more than its own; its swap is not limited any more.
+            result.memory = ResourcesSpec.MemorySpec()
+            result.memory?.swap = -1
         }
         return result
+    }
+
+    /// What names CPUs, memory nodes and disks of the host, which the guest's kernel does not see; with the first field that asks for something.
+    static func ofHostAlone(_ resources: ResourcesSpec?) -> (resources: ResourcesSpec, field: String?) {
+        var result = ResourcesSpec()
+        var fields: [String] = []
+        for (name, list) in [("cpus", \ResourcesSpec.CPUSpec.cpus), ("mems", \.mems)] {
+            guard let value = resources?.cpu?[keyPath: list], !value.isEmpty else { continue }
+            var cpu = result.cpu ?? ResourcesSpec.CPUSpec()
+            cpu[keyPath: list] = value
+            result.cpu = cpu
+            fields.append("linux.resources.cpu.\(name)")
+        }
+        if let blockIO = resources?.blockIO, blockIO != ResourcesSpec.BlockIOSpec() {
+            result.blockIO = blockIO
+            fields.append("linux.resources.blockIO")
+        }
+        return (result, fields.first)
     }
 }

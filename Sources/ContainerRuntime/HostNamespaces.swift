@@ -1,5 +1,6 @@
 internal import AgentProtocol
 internal import ContainerLaunch
+internal import ControlGroups
 internal import Glibc
 internal import LinuxSystem
 internal import OCISpec
@@ -133,7 +134,8 @@ struct HostNamespaces: Sandbox {
     func kill(_ signal: Int32, all: Bool, _ record: ContainerRecord) throws(RuntimeError) {
         do throws(LaunchError) {
             let container = try existing(record)
-            if all { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
+            // In another's pid namespace its death ends nobody else.
+            if all || (signal == SIGKILL && !container.endsNamespace) { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
         } catch { throw RuntimeError(error.message) }
     }
 
@@ -147,12 +149,26 @@ struct HostNamespaces: Sandbox {
         do throws(LaunchError) { return .host(try existing(record).processes()) } catch { throw RuntimeError(error.message) }
     }
 
-    func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
+    func update(_ update: LimitsUpdate, _ record: ContainerRecord) throws(RuntimeError) {
+        _ = try HostPlan(update.spec, bundle: record.bundle)
+        let group = try HostControlGroup.existing(record)
+        do throws(ControlGroupError) { try group.change(update.change) } catch { throw RuntimeError("\(error)") }
+    }
+
+    func statistics(_ record: ContainerRecord) throws(RuntimeError) -> StatisticsSpec { try HostControlGroup.existing(record).statistics() }
+
+    func watchOutOfMemory(_ record: ContainerRecord) throws(RuntimeError) -> OutOfMemoryEvents.Source {
+        let group = try HostControlGroup.existing(record)
+        do throws(ControlGroupError) { return .group(try group.watchOutOfMemory()) } catch { throw RuntimeError("\(error)") }
+    }
+
+    func exec(_ process: ProcessSpec, _ wanted: ExecOptions, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
         let problems = HostPlan.unsupportedFields(process)
         guard problems.isEmpty else { throw RuntimeError(ConfigurationError.text(problems), exitStatus: 255) }
         do throws(LaunchError) {
-            let launched = try existing(record).exec(process: process, streams: launchStreams(streams, preservedDescriptors)) { (terminal) throws(LaunchError) in
-                if case .newTerminal(let deliver) = streams { try Self.deliver(terminal, deliver) }
+            let streams = try launchStreams(wanted.streams, wanted.preservedDescriptors)
+            let launched = try existing(record).exec(process: process, streams: streams, subgroups: wanted.subgroups) { (terminal) throws(LaunchError) in
+                if case .newTerminal(let deliver) = wanted.streams { try Self.deliver(terminal, deliver) }
             }
             for warning in launched.warnings { log.warning(warning) }
             return .child(pid: launched.pid)
@@ -165,6 +181,12 @@ struct HostNamespaces: Sandbox {
         do throws(RuntimeError) { plan = try HostPlan(try state.configuration(), bundle: record.bundle).spec } catch { throw LaunchError(.other, error.message) }
         let launcher = ContainerLauncher(plan: plan, identifier: state.id, initProgram: Components.locate(configuration).initProgram)
         launcher.hookState = { (_, status) in record.state(status) }
+        launcher.mayLackControlGroup = Rootless.isAssumed
+        if !record.systemdUnit.isEmpty {
+            launcher.attaching = { (pid) throws(LaunchError) in
+                do throws(RuntimeError) { try SystemdScope.attach(pid, record) } catch { throw LaunchError(.other, error.message) }
+            }
+        }
         let container = try launcher.existing(pid: record.pid, controlGroups: record.controlGroups)
         // The descriptor names one process for good; only now is it known that it is the right one.
         guard record.isAlive else { throw LaunchError(.noSuchProcess, "container not running") }

@@ -60,7 +60,7 @@ public struct MachineSettings: Equatable, Sendable {
         }
         let notedVCPUs: Int? = try number(Annotation.vcpus, 1...Self.maximumVCPUs)
         memory = hardware?.memory.map { $0 >> 20 + ($0 & 0xFFFFF == 0 ? 0 : 1) } ?? notedMemory ?? Self.memory(for: spec) ?? components.configuration.memory ?? Self.defaultMemory
-        vcpus = hardware?.vcpus.map(Int.init) ?? notedVCPUs ?? Self.vcpus(for: spec) ?? components.configuration.vcpus ?? 1
+        vcpus = hardware?.vcpus.map(Int.init) ?? notedVCPUs ?? [Self.vcpus(for: spec), Self.listedCPUs(spec)].compactMap { $0 }.min() ?? components.configuration.vcpus ?? 1
         kernel = spec.vm?.kernel?.path ?? notes[Annotation.kernel] ?? components.kernel
         image = components.image
         // One with blanks in it is one all the same.
@@ -122,12 +122,21 @@ public struct MachineSettings: Equatable, Sendable {
     }
 
     /// From the CPU quota, rounded up.
-    private static func vcpus(for spec: RuntimeSpec) -> Int? {
+    static func vcpus(for spec: RuntimeSpec) -> Int? {
         guard let quota = spec.linux?.resources?.cpu?.quota, quota > 0 else { return nil }
         let period = Int64(clamping: spec.linux?.resources?.cpu?.period ?? 100_000)
         guard period > 0 else { return nil }
+        return bounded(Int(clamping: (quota - 1) / period + 1))
+    }
+
+    /// As many as the list of CPUs lets run at once.
+    private static func listedCPUs(_ spec: RuntimeSpec) -> Int? {
+        spec.linux?.resources?.cpu?.cpus.flatMap { NumberList.parse($0) }.map { bounded($0.count) }
+    }
+
+    private static func bounded(_ count: Int) -> Int {
         let online = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        return min(max(1, Int(clamping: (quota - 1) / period + 1)), min(online, maximumVCPUs))
+        return min(max(1, count), min(online, maximumVCPUs))
     }
 
     /// MiB

@@ -13,6 +13,9 @@ struct MicroVM: Sandbox {
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.check()
         if creation.controlGroupDriver == .systemd { try SystemdScope.check() }
+        if creation.controlGroupDriver == .disabled, let field = MachineResources.ofHostAlone(creation.spec.linux?.resources).field {
+            throw RuntimeError("config.json: \(field): only the host's control group can do this for a machine, and there is to be none")
+        }
         if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         _ = try GuestPlan(creation.spec, bundle: creation.bundle)
         _ = try MachineSettings(creation.spec, components: creation.components)
@@ -22,6 +25,7 @@ struct MicroVM: Sandbox {
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
         let plan = try GuestPlan(creation.spec, bundle: creation.bundle, state: record.state(.creating))
         let settings = try MachineSettings(creation.spec, components: creation.components)
+        (record.machineMemory, record.machineVCPUs) = (settings.memory, settings.vcpus)
         let group = creation.controlGroupDriver == .cgroupfs ? try HostControlGroup.makeForMachine(creation.spec, settings, &record, state, log) : nil
         let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: creation.components)
         record.pid = pid
@@ -135,17 +139,19 @@ struct MicroVM: Sandbox {
         }
     }
 
-    func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
-        if preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
+    func exec(_ process: ProcessSpec, _ wanted: ExecOptions, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
+        if wanted.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         let problems = GuestPlan.unsupportedFields(process)
         guard problems.isEmpty else { throw RuntimeError(ConfigurationError.text(problems), exitStatus: 255) }
         var process = process
         // At most "unconfined": see GuestPlan.
         process.apparmorProfile = nil
+        guard wanted.subgroups.keys.allSatisfy(\.isEmpty) else { throw RuntimeError("--cgroup: a machine has cgroup v2: one path without controllers is expected") }
         let connection = try connect(record)
-        defer { withExtendedLifetime(streams) {} }
-        let request = Request.exec(process: Container.execProcess, plan: process.json.bytes(), streams: ProcessStreams(terminal: process.terminal))
-        switch try connection.call(request, descriptors: streams.descriptors) {
+        defer { withExtendedLifetime(wanted) {} }
+        let request = Request.exec(
+            process: Container.execProcess, plan: process.json.bytes(), group: wanted.subgroups[""] ?? "", streams: ProcessStreams(terminal: process.terminal))
+        switch try connection.call(request, descriptors: wanted.streams.descriptors) {
         case .created: return .inMachine(connection)
         case .failed(let failure): throw RuntimeError("exec failed: unable to start container process: \(failure.message)", exitStatus: 255)
         default: throw RuntimeError(state.lastMachineError() ?? "exec failed: the container has ended", exitStatus: 255)

@@ -75,7 +75,36 @@ protocol Sandbox {
     func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses
 
     /// Runs a further process.
-    func exec(_ process: ProcessSpec, streams: Container.Streams, preservedDescriptors: Int, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess
+    func exec(_ process: ProcessSpec, _ wanted: ExecOptions, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess
+
+    /// Changes the limits of a container that runs.
+    func update(_ update: LimitsUpdate, _ record: ContainerRecord) throws(RuntimeError)
+
+    /// What a container that runs has used.
+    func statistics(_ record: ContainerRecord) throws(RuntimeError) -> StatisticsSpec
+
+    /// Watches a container that runs for processes that are killed for want of memory.
+    func watchOutOfMemory(_ record: ContainerRecord) throws(RuntimeError) -> OutOfMemoryEvents.Source
+}
+
+/// What a further process gets beside its description.
+public struct ExecOptions {
+    public var streams: Container.Streams
+    /// How many of this process's descriptors from 3 on it inherits.
+    public var preservedDescriptors = 0
+    /// Also when the container is paused.
+    public var ignoresPause = false
+    /// Control groups below the container's, by controller; "" for version 2.
+    public var subgroups: [String: String] = [:]
+    public init(streams: Container.Streams) { self.streams = streams }
+}
+
+/// A change of limits.
+struct LimitsUpdate {
+    /// What changes, with what the kernel wants beside it.
+    var change: ResourcesSpec
+    /// The container's configuration with the change.
+    var spec: RuntimeSpec
 }
 
 /// The processes in a container, by which kernel's they are.

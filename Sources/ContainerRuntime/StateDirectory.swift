@@ -89,9 +89,7 @@ public struct StateDirectory: Sendable {
 
     /// Keeps the configuration: changes to the bundle's after `create` must not concern the container (runtime.md, "Lifecycle").
     func save(configuration: RuntimeSpec) throws(RuntimeError) {
-        do throws(SystemError) { try writeFile(configurationPath, configuration.json.bytes(), mode: 0o600) } catch {
-            throw RuntimeError("cannot write the state of container \(id)", error)
-        }
+        try replace(configurationPath, configuration.json.bytes())
     }
 
     /// The configuration that the container was created from.
@@ -113,11 +111,14 @@ public struct StateDirectory: Sendable {
         return try ContainerRecord(parsing: text)
     }
 
-    func save(_ record: ContainerRecord) throws(RuntimeError) {
+    func save(_ record: ContainerRecord) throws(RuntimeError) { try replace(recordPath, record.text()) }
+
+    /// Writes a file whole or not at all.
+    private func replace(_ path: String, _ bytes: [UInt8]) throws(RuntimeError) {
         do throws(SystemError) {
-            let new = recordPath + ".new"
-            try writeFile(new, record.text(), mode: 0o600)
-            try unsafe checked(clinux_renameat2(AT_FDCWD, new, AT_FDCWD, recordPath, 0), "rename", path: recordPath)
+            let new = path + ".new"
+            try writeFile(new, bytes, mode: 0o600)
+            try unsafe checked(clinux_renameat2(AT_FDCWD, new, AT_FDCWD, path, 0), "rename", path: path)
         } catch { throw RuntimeError("cannot write the state of container \(id)", error) }
     }
 
@@ -130,7 +131,7 @@ public struct StateDirectory: Sendable {
     func remove() throws(RuntimeError) {
         do throws(SystemError) {
             // The record last: while it is there, `delete` finds the rest again.
-            for name in ["vmm.sock", "vmm.log", "start", "answer", "config.json", "state.json.new", "state.json"] {
+            for name in ["vmm.sock", "vmm.log", "start", "answer", "config.json.new", "config.json", "state.json.new", "state.json"] {
                 let result = unsafe clinux_unlinkat(AT_FDCWD, path + "/" + name, 0)
                 if result < 0 && result != -Int(ENOENT) { try checked(result, "unlink", path: path + "/" + name) }
             }

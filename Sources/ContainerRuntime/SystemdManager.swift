@@ -64,6 +64,17 @@ final class SystemdManager {
         } catch { throw RuntimeError("systemd: unable to start unit \"\(name)\": \(error.text)") }
     }
 
+    /// Moves a process into a unit.
+    func attach(_ pid: UInt32, to name: String) throws(RuntimeError) {
+        do throws(Refusal) {
+            _ = try call("AttachProcessesToUnit", signature: "ssau") { body in
+                body.string(name)
+                body.string("/")
+                body.array(alignment: 4) { $0.uint32(pid) }
+            }
+        } catch { throw RuntimeError("systemd: unable to put process \(pid) into unit \"\(name)\": \(error.text)") }
+    }
+
     /// Refuses a name that another unit has. One that has failed is only remembered, and forgotten here.
     func reserve(_ name: String) throws(RuntimeError) {
         do throws(Refusal) {

@@ -90,6 +90,11 @@ struct SystemdScope {
         if parts.count > 1 { properties.add("CPUQuotaPeriodUSec", period) }
     }
 
+    /// Puts a further process into a container's scope.
+    static func attach(_ pid: Int32, _ record: ContainerRecord) throws(RuntimeError) {
+        try SystemdManager(forUser: Rootless.isAssumed).attach(UInt32(bitPattern: pid), to: record.systemdUnit)
+    }
+
     /// Stops a container's scope, with all that is in it.
     static func stop(_ record: ContainerRecord) throws(RuntimeError) {
         guard !record.systemdUnit.isEmpty else { return }

@@ -17,7 +17,7 @@ final class InitProcess {
     /// To read `start` from and to write a failure to, when the launcher does not stay.
     var startPipes: [SharedDescriptor]
     /// Entries of `mounts`, by their position, that the launcher has made.
-    let preparedMounts: [Int: SharedDescriptor]
+    var preparedMounts: [Int: SharedDescriptor] = [:]
     /// Namespaces to join, in order, and those to join before everything else.
     let joins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
     var stageJoins: [(namespaces: NamespaceSet, descriptor: SharedDescriptor)]
@@ -44,8 +44,7 @@ final class InitProcess {
         let preservedCount = Int(plan.preservedCount)
         let pipeCount = plan.startsByPipes ? 2 : 0
         let stages = plan.stage?.joins ?? []
-        let mountCount = plan.preparedMounts.count
-        guard descriptors.count == streamCount + preservedCount + plan.joins.count + stages.count + mountCount + pipeCount else {
+        guard descriptors.count == streamCount + preservedCount + plan.joins.count + stages.count + pipeCount else {
             throw SetupError("the launcher sent \(descriptors.count) descriptors and announced others")
         }
         standardStreams = Array(descriptors[..<streamCount])
@@ -54,8 +53,6 @@ final class InitProcess {
         let others = descriptors[(streamCount + preservedCount)...]
         joins = zip(plan.joins, others).map { (NamespaceSet(rawValue: $0), $1) }
         stageJoins = zip(stages, others.dropFirst(plan.joins.count)).map { (NamespaceSet(rawValue: $0), $1) }
-        let mounts = descriptors.dropLast(pipeCount).suffix(mountCount)
-        preparedMounts = Dictionary(zip(plan.preparedMounts.map { Int($0) }, mounts)) { first, _ in first }
     }
 
     func setRoot(_ root: consuming RootDirectory) { self.root = consume root }

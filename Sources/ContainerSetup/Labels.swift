@@ -35,7 +35,8 @@ enum Labels {
         guard let file = process.labelFile else { return }
         let profile = process.process.apparmorProfile ?? ""
         let text = profile.isEmpty ? process.process.selinuxLabel ?? "" : "exec \(profile)"
-        try doing("security label \(text)") { () throws(SystemError) in
+        // runc's words.
+        try doing(profile.isEmpty ? "process.selinuxLabel: unable to set process label \(text)" : "process.apparmorProfile: unable to apply apparmor profile \(profile)") { () throws(SystemError) in
             try file.with { (descriptor) throws(SystemError) in try descriptor.writeAll(Array(text.utf8)) }
         }
     }

@@ -16,6 +16,8 @@ public enum Setup {
         SetupStep("join namespaces", Namespaces.join),
         SetupStep("cgroup namespace", Namespaces.makeControlGroupNamespace),
         SetupStep("time namespace", Namespaces.makeTimeNamespace),
+        // Needs this process in its namespaces and rights that it may not have in them.
+        SetupStep("what the launcher does", waitInNamespaces),
         SetupStep("loopback", Namespaces.bringUpLoopback),
         SetupStep("host name", Namespaces.setNames),
         // These use the outside's /proc and /sys, which can be trusted, so they come before the root changes.
@@ -129,6 +131,17 @@ public enum Setup {
     private static func makeWorkingDirectory(_ process: InitProcess) throws(SetupError) {
         // Failure shows when it is entered, in the words that engines know.
         process.withRoot { (root) in _ = try? root.directory(process.process.cwd) }
+    }
+
+    private static func waitInNamespaces(_ process: InitProcess) throws(SetupError) {
+        guard process.plan.stopsInNamespaces else { return }
+        do throws(InitChannelError) {
+            try process.channel.send(.inNamespaces)
+            guard let answer = try process.channel.receive(timeout: -1), case .mounts(let positions) = answer.message, positions.count == answer.descriptors.count else {
+                throw .system(SystemError(.connectionReset, "handshake"))
+            }
+            process.preparedMounts = Dictionary(zip(positions.map { Int($0) }, answer.descriptors)) { first, _ in first }
+        } catch { throw SetupError("\(error)") }
     }
 
     private static func waitBeforePivot(_ process: InitProcess) throws(SetupError) {

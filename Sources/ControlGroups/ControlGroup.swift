@@ -1,6 +1,5 @@
 internal import Glibc
 internal import LinuxSystem
-public import OCISpec
 
 /// A container's control group: one directory in version 2, one in each hierarchy of version 1 (cgroupfs semantics: no systemd).
 public final class ControlGroup {
@@ -117,33 +116,7 @@ public final class ControlGroup {
         }
     }
 
-    /// Puts linux.resources in force. Call before processes are in the group.
-    /// - Parameter restrictsDevices: false leaves the group's access to devices as it is, whatever `resources.devices` says.
-    public func apply(_ resources: ResourcesSpec, restrictsDevices: Bool = true) throws(ControlGroupError) {
-        if layout.isUnified {
-            guard let directory = unifiedDirectory else { throw .notMounted }
-            if restrictsDevices { try attachDeviceFilter(DeviceRule.effective(resources.devices), to: directory) }
-            try checkUsage(resources.memory, file: directory + "/memory.current")
-            for write in try version2Writes(resources) { try perform(write, in: directory) }
-        } else {
-            if let memory = directory(of: "memory") { try checkUsage(resources.memory, file: memory + "/memory.usage_in_bytes") }
-            for write in try version1Writes(resources) where restrictsDevices || write.controller != "devices" {
-                guard let directory = directory(of: write.controller) else {
-                    // Device rules are ours as well as the configuration's; the rest was asked for.
-                    throw .missingController(write.controller, file: write.file)
-                }
-                try perform(write, in: directory)
-            }
-        }
-    }
-
-    /// linux.resources.memory.checkBeforeUpdate: a limit below the usage is refused instead of making the kernel reclaim and kill.
-    private func checkUsage(_ memory: ResourcesSpec.MemorySpec?, file: String) throws(ControlGroupError) {
-        guard let memory, memory.checkBeforeUpdate == true, let limit = memory.limit, limit > 0, let used = number(file) else { return }
-        if UInt64(limit) < used { throw .invalidValue(field: "memory.limit", reason: "\(limit) is less than the \(used) bytes in use") }
-    }
-
-    private func attachDeviceFilter(_ rules: [DeviceRule], to directory: String) throws(ControlGroupError) {
+    func attachDeviceFilter(_ rules: [DeviceRule], to directory: String) throws(ControlGroupError) {
         do throws(SystemError) {
             let program = try DeviceFilterProgram(instructions: DeviceFilter.program(rules))
             let group = try OwnedDescriptor(opening: directory, flags: O_RDONLY | O_DIRECTORY)
@@ -157,11 +130,11 @@ public final class ControlGroup {
     }
 
     /// The directory of the hierarchy with a controller of version 1.
-    private func directory(of controller: String) -> String? {
+    func directory(of controller: String) -> String? {
         places.first { $0.hierarchy.controllers.contains(controller) }?.directory
     }
 
-    private func perform(_ write: ResourceWrite, in directory: String) throws(ControlGroupError) {
+    func perform(_ write: ResourceWrite, in directory: String) throws(ControlGroupError) {
         do throws(SystemError) {
             try overwrite(directory + "/" + write.file, write.value)
         } catch {

@@ -19,6 +19,10 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
     case invalidValue(field: String, reason: String)
     /// What systemd has to say of the group that it made.
     case systemd(String)
+    /// A group below the container's that cannot be one.
+    case invalidSubgroup(String)
+    /// A change failed half way, and so did writing what was there before.
+    case inconsistent(String, setBack: String)
     /// Processes of the group do not end.
     case stillBusy(path: String)
 
@@ -43,6 +47,8 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
         case .unsupported(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
         case .invalidValue(let field, let reason): "cgroup: linux.resources.\(field): \(reason)"
         case .systemd(let message): message
+        case .invalidSubgroup(let path): "bad sub cgroup path: \(path)"
+        case .inconsistent(let reason, let setBack): "\(reason) (setting the limits back failed as well: \(setBack))"
         case .stillBusy(let path): "cgroup: processes of \(path) do not end"
         }
     }

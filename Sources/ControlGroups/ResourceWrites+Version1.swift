@@ -32,7 +32,8 @@ public func version1Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
 
 func version1Writes(_ memory: ResourcesSpec.MemorySpec) -> [ResourceWrite] {
     var writes: [ResourceWrite] = []
-    // A new group's limits are all unlimited, so the lower one (memory alone) goes first.
+    // A new group's limits are all unlimited, so the lower one (memory alone) goes first. Without any, swap has none either.
+    if let limit = memory.limit, limit < 0, memory.swap ?? 0 == 0 { writes.append(ResourceWrite("memory", "memory.memsw.limit_in_bytes", "-1", optional: true)) }
     if let limit = memory.limit, limit != 0 { writes.append(ResourceWrite("memory", "memory.limit_in_bytes", "\(limit)")) }
     if let swap = memory.swap, swap != 0 { writes.append(ResourceWrite("memory", "memory.memsw.limit_in_bytes", "\(swap)", optional: swap < 0)) }
     if let reservation = memory.reservation, reservation != 0 { writes.append(ResourceWrite("memory", "memory.soft_limit_in_bytes", "\(reservation)")) }

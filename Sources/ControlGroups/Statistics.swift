@@ -1,32 +1,10 @@
 internal import LinuxSystem
-
-/// What a group's processes have used. nil: this kernel does not count it.
-public struct ControlGroupStatistics: Equatable, Sendable {
-    /// Bytes in use now.
-    public var memoryUsage: UInt64?
-    /// The limit in bytes; nil also when there is none.
-    public var memoryLimit: UInt64?
-    /// Processes killed for want of memory.
-    public var outOfMemoryKills: UInt64?
-    /// Nanoseconds of processor time: all, in user mode, in the kernel.
-    public var cpuTotal: UInt64?
-    public var cpuUser: UInt64?
-    public var cpuSystem: UInt64?
-    /// How many periods were throttled, and for how many nanoseconds.
-    public var cpuThrottledPeriods: UInt64?
-    public var cpuThrottledTime: UInt64?
-    /// Processes and threads now, and their limit.
-    public var pids: UInt64?
-    public var pidsLimit: UInt64?
-    /// Bytes read and written, of all block devices together.
-    public var bytesRead: UInt64?
-    public var bytesWritten: UInt64?
-    public init() {}
-}
+public import OCISpec
 
 extension ControlGroup {
-    public func statistics() -> ControlGroupStatistics {
-        var result = ControlGroupStatistics()
+    /// What the group's processes have used.
+    public func statistics() -> StatisticsSpec {
+        var result = StatisticsSpec()
         if let directory = unifiedDirectory {
             result.readVersion2(directory)
         } else {
@@ -38,76 +16,136 @@ extension ControlGroup {
     }
 }
 
-extension ControlGroupStatistics {
+extension StatisticsSpec {
     mutating func readVersion2(_ directory: String) {
-        memoryUsage = number(directory + "/memory.current")
-        memoryLimit = number(directory + "/memory.max")
-        outOfMemoryKills = keyed(directory + "/memory.events")["oom_kill"]
-        let cpu = keyed(directory + "/cpu.stat")
-        cpuTotal = cpu["usage_usec"].map(nanoseconds)
-        cpuUser = cpu["user_usec"].map(nanoseconds)
-        cpuSystem = cpu["system_usec"].map(nanoseconds)
-        cpuThrottledPeriods = cpu["nr_throttled"]
-        cpuThrottledTime = cpu["throttled_usec"].map(nanoseconds)
-        pids = number(directory + "/pids.current")
-        pidsLimit = number(directory + "/pids.max")
-        if let text = try? readFile(directory + "/io.stat") {
-            (bytesRead, bytesWritten) = ControlGroupStatistics.ioTotals(String(decoding: text, as: UTF8.self))
+        let files = GroupFiles(directory)
+        readVersion2CPU(files)
+        readVersion2Memory(files)
+        pids = Pids(files)
+        readVersion2BlockIO(files)
+        for size in files.hugePageSizes(suffix: ".current") {
+            // What was reserved counts, where the kernel tells (5.7).
+            var pages = HugePages()
+            pages.usage = files.number("hugetlb.\(size).rsvd.current") ?? files.number("hugetlb.\(size).current") ?? 0
+            pages.failcnt = files.keyed("hugetlb.\(size).events")["max"] ?? 0
+            hugetlb[size] = pages
         }
     }
 
-    mutating func readVersion1(_ directories: [String: String]) {
-        if let memory = directories["memory"] {
-            memoryUsage = number(memory + "/memory.usage_in_bytes")
-            // Without a limit the kernel shows the largest page-aligned number.
-            memoryLimit = number(memory + "/memory.limit_in_bytes").flatMap { $0 >= 0x7FFF_FFFF_FFFF_F000 ? nil : $0 }
-            outOfMemoryKills = keyed(memory + "/memory.oom_control")["oom_kill"]
-        }
-        if let accounting = directories["cpuacct"] {
-            cpuTotal = number(accounting + "/cpuacct.usage")
-            cpuUser = number(accounting + "/cpuacct.usage_user")
-            cpuSystem = number(accounting + "/cpuacct.usage_sys")
-        }
-        if let cpu = directories["cpu"] {
-            let values = keyed(cpu + "/cpu.stat")
-            cpuThrottledPeriods = values["nr_throttled"]
-            cpuThrottledTime = values["throttled_time"]
-        }
-        if let processes = directories["pids"] {
-            pids = number(processes + "/pids.current")
-            pidsLimit = number(processes + "/pids.max")
-        }
+    private mutating func readVersion2CPU(_ files: GroupFiles) {
+        let values = files.keyed("cpu.stat")
+        func nanoseconds(_ key: String) -> UInt64 { saturated((values[key] ?? 0).multipliedReportingOverflow(by: 1000)) }
+        (cpu.usage.total, cpu.usage.user, cpu.usage.kernel) = (nanoseconds("usage_usec"), nanoseconds("user_usec"), nanoseconds("system_usec"))
+        (cpu.throttling.periods, cpu.throttling.throttledPeriods) = (values["nr_periods"] ?? 0, values["nr_throttled"] ?? 0)
+        cpu.throttling.throttledTime = nanoseconds("throttled_usec")
+        cpu.psi = files.pressure("cpu.pressure")
     }
+
+    private mutating func readVersion2Memory(_ files: GroupFiles) {
+        memory.raw = files.keyed("memory.stat")
+        memory.cache = memory.raw["file"] ?? 0
+        memory.usage.usage = files.number("memory.current") ?? 0
+        memory.usage.limit = files.limit("memory.max") ?? 0
+        memory.usage.max = files.number("memory.peak") ?? 0
+        // Version 1's, and so runc's, are of memory and swap together.
+        memory.swap.usage = saturated((files.number("memory.swap.current") ?? 0).addingReportingOverflow(memory.usage.usage))
+        memory.swap.limit = saturated((files.limit("memory.swap.max") ?? 0).addingReportingOverflow(memory.usage.limit))
+        memory.psi = files.pressure("memory.pressure")
+    }
+
+    private mutating func readVersion2BlockIO(_ files: GroupFiles) {
+        for line in files.lines("io.stat") {
+            let fields = line.split(separator: " ")
+            guard let device = fields.first.flatMap({ deviceNumber($0) }) else { continue }
+            for field in fields.dropFirst() {
+                let parts = field.split(separator: "=", omittingEmptySubsequences: false)
+                guard parts.count == 2, let value = UInt64(parts[1]) else { continue }
+                switch parts[0] {
+                case "rbytes": blkio.serviceBytes.append(.init(device.major, device.minor, "Read", value))
+                case "wbytes": blkio.serviceBytes.append(.init(device.major, device.minor, "Write", value))
+                case "rios": blkio.serviced.append(.init(device.major, device.minor, "Read", value))
+                case "wios": blkio.serviced.append(.init(device.major, device.minor, "Write", value))
+                default: break
+                }
+            }
+        }
+        blkio.psi = files.pressure("io.pressure")
+    }
+}
+
+extension StatisticsSpec.Pids {
+    /// The same in both versions.
+    init(_ files: GroupFiles) {
+        self.init()
+        (current, limit) = (files.number("pids.current") ?? 0, files.number("pids.max") ?? 0)
+    }
+}
+
+/// "8:0".
+func deviceNumber(_ text: Substring) -> (major: UInt64, minor: UInt64)? {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 2, let major = UInt64(parts[0]), let minor = UInt64(parts[1]) else { return nil }
+    return (major, minor)
+}
+
+func saturated(_ result: (partialValue: UInt64, overflow: Bool)) -> UInt64 { result.overflow ? .max : result.partialValue }
+
+/// The files of one group's directory, as the kernel writes them.
+struct GroupFiles {
+    let directory: String
+    init(_ directory: String) { self.directory = directory }
+
+    func text(_ name: String) -> String? { (try? readFile(directory + "/" + name)).map { String(decoding: $0, as: UTF8.self) } }
+
+    func lines(_ name: String) -> [Substring] { text(name)?.split(separator: "\n") ?? [] }
+
+    func number(_ name: String) -> UInt64? { ControlGroups.number(directory + "/" + name) }
+
+    /// "max" is the largest number.
+    func limit(_ name: String) -> UInt64? { number(name) ?? (lines(name) == ["max"] ? .max : nil) }
 
     /// "key value" lines.
-    private func keyed(_ path: String) -> [String: UInt64] {
-        guard let bytes = try? readFile(path) else { return [:] }
+    func keyed(_ name: String) -> [String: UInt64] {
         var result: [String: UInt64] = [:]
-        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+        for line in lines(name) {
             let fields = line.split(separator: " ")
             if fields.count == 2, let value = UInt64(fields[1]) { result[String(fields[0])] = value }
         }
         return result
     }
 
-    /// Sums of rbytes and wbytes over the lines of io.stat.
-    static func ioTotals(_ text: String) -> (UInt64, UInt64) {
-        var read: UInt64 = 0
-        var written: UInt64 = 0
-        for field in text.split(whereSeparator: \.isWhitespace) {
-            if field.hasPrefix("rbytes=") { read = sum(read, UInt64(field.dropFirst(7)) ?? 0) }
-            if field.hasPrefix("wbytes=") { written = sum(written, UInt64(field.dropFirst(7)) ?? 0) }
+    /// "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" and the same for "full". nil where the kernel does not tell.
+    func pressure(_ name: String) -> StatisticsSpec.Pressure? {
+        let lines = lines(name)
+        guard !lines.isEmpty else { return nil }
+        var result = StatisticsSpec.Pressure()
+        for line in lines {
+            let fields = line.split(separator: " ")
+            var values: [Substring: Substring] = [:]
+            for field in fields.dropFirst() {
+                let parts = field.split(separator: "=", omittingEmptySubsequences: false)
+                if parts.count == 2 { values[parts[0]] = parts[1] }
+            }
+            func average(_ key: Substring) -> Double { values[key].flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil } ?? 0 }
+            var found = StatisticsSpec.Pressure.Line()
+            (found.average10, found.average60, found.average300) = (average("avg10"), average("avg60"), average("avg300"))
+            found.total = values["total"].flatMap { UInt64($0) } ?? 0
+            switch fields.first {
+            case "some": result.some = found
+            case "full": result.full = found
+            default: return nil
+            }
         }
-        return (read, written)
+        return result
     }
 
-    private static func sum(_ first: UInt64, _ second: UInt64) -> UInt64 {
-        let (sum, isTooLarge) = first.addingReportingOverflow(second)
-        return isTooLarge ? .max : sum
+    /// The sizes of huge pages that the group counts: hugetlb.SIZE.current, say.
+    func hugePageSizes(suffix: String) -> [String] {
+        guard let handle = try? OwnedDescriptor(opening: directory, flags: 0), let names = try? handle.entries() else { return [] }
+        return names.compactMap { name in
+            guard name.hasPrefix("hugetlb."), name.hasSuffix(suffix) else { return nil }
+            let size = String(name.dropFirst("hugetlb.".count).dropLast(suffix.count))
+            return ResourcesSpec.HugepageLimitSpec.isPageSize(size) ? size : nil
+        }
     }
-}
-
-private func nanoseconds(microseconds: UInt64) -> UInt64 {
-    let (product, isTooLarge) = microseconds.multipliedReportingOverflow(by: 1000)
-    return isTooLarge ? .max : product
 }

@@ -30,6 +30,8 @@ public struct Readiness: OptionSet, Sendable {
     public init(rawValue: UInt32) { self.rawValue = rawValue }
     /// EPOLLIN
     public static let readable = Readiness(rawValue: 0x1)
+    /// EPOLLPRI: a file of cgroupfs that has changed.
+    public static let urgent = Readiness(rawValue: 0x2)
     /// EPOLLOUT
     public static let writable = Readiness(rawValue: 0x4)
     /// EPOLLERR, always reported

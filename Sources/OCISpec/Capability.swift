@@ -31,7 +31,7 @@ public enum ContainerID {
     /// Why the name cannot be used, or nil: runc's rule, and at most 1024 bytes.
     public static func problem(_ id: String) -> String? {
         if id.isEmpty { return "container id cannot be empty" }
-        guard id.utf8.count <= 1024 else { return "invalid container id format: longer than 1024 bytes" }
+        guard id.utf8.count <= 1024 else { return "invalid container ID format: longer than 1024 bytes" }
         let isAllowed = id.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
@@ -39,6 +39,6 @@ public enum ContainerID {
             default: false
             }
         }
-        return isAllowed && id != "." && id != ".." ? nil : "invalid container id format: \(id)"
+        return isAllowed && id != "." && id != ".." ? nil : "invalid container ID format: \(id)"
     }
 }

@@ -25,6 +25,15 @@ public struct ResourcesSpec: SpecObject {
         try mapper.map("unified", &unified)
     }
 
+    /// Reads a resources object that stands alone.
+    /// - Returns: the value, and the paths of fields that the specification does not have.
+    public static func parse(_ text: [UInt8]) throws(ConfigurationError) -> (resources: ResourcesSpec, unknown: [String]) {
+        let value: JSONValue
+        do throws(JSONError) { value = try JSONValue(parsing: text) } catch { throw .notJSON(error) }
+        var unknown: [String] = []
+        do throws(JSONShapeError) { return (try ResourcesSpec(JSONCursor(value), unknown: &unknown), unknown) } catch { throw .shape(error) }
+    }
+
     public struct DeviceRuleSpec: SpecObject {
         public var allow = false
         /// `a` (all), `c` or `b`.

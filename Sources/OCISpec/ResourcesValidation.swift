@@ -86,10 +86,12 @@ extension ResourcesSpec {
 }
 
 extension ResourcesSpec.HugepageLimitSpec {
-    /// Whether the page size is `64KB`, `2MB`, `1GB` …: how the kernel names its files.
-    public var hasPageSize: Bool {
-        guard let unit = ["KB", "MB", "GB"].first(where: { pageSize.hasSuffix($0) }) else { return false }
-        let digits = pageSize.dropLast(unit.count)
+    public var hasPageSize: Bool { Self.isPageSize(pageSize) }
+
+    /// Whether it is `64KB`, `2MB`, `1GB` …: how the kernel names its files.
+    public static func isPageSize(_ text: String) -> Bool {
+        guard let unit = ["KB", "MB", "GB"].first(where: { text.hasSuffix($0) }) else { return false }
+        let digits = text.dropLast(unit.count)
         return digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } && UInt64(digits) ?? 0 > 0
     }
 }

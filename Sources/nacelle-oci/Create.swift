@@ -8,6 +8,7 @@ import OCISpec
 struct BundleOptions: ParsableArguments {
     @Option(name: [.short, .long], help: "The bundle's folder.") var bundle = "."
     @Option(help: "Unix socket that gets the terminal's master end.") var consoleSocket: String?
+    @Option(help: "Unix socket that gets a descriptor of the process that stands for the container.") var pidfdSocket: String?
     @Option(help: "File for the pid of the process that stands for the container.") var pidFile: String?
     @Flag(help: "Accepted as runc does; the root is always pivoted to.") var noPivot = false
     @Flag(help: "Accepted as runc does.") var noNewKeyring = false
@@ -22,8 +23,14 @@ struct BundleOptions: ParsableArguments {
 
     /// Makes the container, in either isolation.
     func create(_ container: Container, _ spec: RuntimeSpec, _ streams: Container.Streams, _ isolation: Isolation) throws(RuntimeError) -> Int32 {
-        try container.create(
+        let listener = try pidfdSocket.map { (path) throws(RuntimeError) in try ProcessListener(path) }
+        let pid = try container.create(
             spec, bundle: path, streams: streams, pidFile: pidFile.map(absolutePath), isolation: isolation, preservedDescriptors: preserveFds)
+        do throws(RuntimeError) { try listener?.tell(pid, "standard") } catch {
+            try? container.delete(force: true)
+            throw error
+        }
+        return pid
     }
 }
 
@@ -39,6 +46,25 @@ struct Create: ParsableCommand {
         let isolation = try parent.isolation(for: spec)
         let streams = try detachedStreams(spec.process, consoleSocket: options.consoleSocket, isolation)
         _ = try options.create(container, spec, streams, isolation)
+    }
+}
+
+/// Whoever listens at `--pidfd-socket`: gets a descriptor of a process, with runc's word for what it is.
+final class ProcessListener {
+    private let socket: OwnedDescriptor
+    private let path: String
+
+    /// Connects, before there is a process.
+    init(_ path: String) throws(RuntimeError) {
+        self.path = path
+        do throws(SystemError) { socket = try OwnedDescriptor.unixConnection(path: path) } catch { throw RuntimeError("cannot connect to the pidfd socket \(path)", error) }
+    }
+
+    func tell(_ pid: Int32, _ kind: String) throws(RuntimeError) {
+        do throws(SystemError) {
+            let process = try ProcessDescriptor(pid)
+            _ = try socket.send(Array(kind.utf8), descriptors: [process.descriptor.rawValue])
+        } catch { throw RuntimeError("cannot send the process to the pidfd socket \(path)", error) }
     }
 }
 

@@ -9,6 +9,7 @@ struct Exec: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "exec", abstract: "Run another process in a container.")
     @ParentCommand var parent: NacelleOCI
     @Option(help: "Unix socket that gets the terminal's master end.") var consoleSocket: String?
+    @Option(help: "Unix socket that gets a descriptor of the process that stands for it.") var pidfdSocket: String?
     @Option(help: "The process's working directory.") var cwd: String?
     @Option(name: [.short, .long], help: "NAME=VALUE; repeatable.") var env: [String] = []
     @Flag(name: [.short, .long], help: "Give it a terminal.") var tty = false
@@ -22,7 +23,7 @@ struct Exec: ParsableCommand {
     @Flag(help: "It cannot gain privileges.") var noNewPrivs = false
     @Option(name: [.short, .long], help: "A capability to add; repeatable.") var cap: [String] = []
     @Option(help: "Pass so many further descriptors on, from 3: not possible into a machine.") var preserveFds = 0
-    @Option(help: "Refused: control groups below the container's are not supported yet.") var cgroup: String?
+    @Option(help: "An existing control group below the container's to run in; repeatable for cgroup v1, as controller[,controller]:path.") var cgroup: [String] = []
     @Flag(help: "Also in a paused container; not in a paused machine.") var ignorePaused = false
     @Argument(help: "The container's name.") var id: String
     @Argument(parsing: .captureForPassthrough, help: "The program and its arguments.") var command: [String] = []
@@ -38,7 +39,6 @@ struct Exec: ParsableCommand {
 
     private func execute() throws {
         if preserveFds < 0 { throw RuntimeError("--preserve-fds: \(preserveFds) is no number of descriptors") }
-        if cgroup != nil { throw RuntimeError("--cgroup is not supported yet") }
         let container = try parent.container(id)
         let process = try description(container)
         if try container.record().isolation == .namespace { return try executeOnHost(container, process) }
@@ -47,18 +47,56 @@ struct Exec: ParsableCommand {
         if process.terminal || consoleSocket != nil {
             return try runDetachedTerminal(container, process)
         }
+        let listener = try processListener()
         let connection = try connection(container, process, .inherited)
         if detach {
-            try ExecHelper.start(connection, pidFile: pidFile.map(absolutePath))
+            let pid = try ExecHelper.start(connection, pidFile: pidFile.map(absolutePath))
+            try listener?.tell(pid, Self.processKind)
         } else {
-            if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
+            try tellOwnPid(listener)
             throw ExitCode(try ExecWaiter(connection).wait().shellCode)
         }
     }
 
+    /// runc's word for a further process.
+    static let processKind = "setns"
+
+    func processListener() throws(RuntimeError) -> ProcessListener? { try pidfdSocket.map { (path) throws(RuntimeError) in try ProcessListener(path) } }
+
+    /// This process stands for the one in the machine.
+    private func tellOwnPid(_ listener: ProcessListener?) throws(RuntimeError) {
+        if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
+        try listener?.tell(getpid(), Self.processKind)
+    }
+
     private func connection(_ container: Container, _ process: ProcessSpec, _ streams: Container.Streams) throws(RuntimeError) -> ControlConnection {
-        guard case .inMachine(let connection) = try container.exec(process, streams: streams, ignorePaused: ignorePaused) else { throw RuntimeError("the container has another isolation") }
+        guard case .inMachine(let connection) = try container.exec(process, options(streams)) else { throw RuntimeError("the container has another isolation") }
         return connection
+    }
+
+    /// What the process gets beside its description.
+    func options(_ streams: Container.Streams) throws(RuntimeError) -> ExecOptions {
+        var result = ExecOptions(streams: streams)
+        (result.preservedDescriptors, result.ignoresPause) = (preserveFds, ignorePaused)
+        result.subgroups = try Self.subgroups(cgroup)
+        return result
+    }
+
+    /// `--cgroup`: one path, or for cgroup v1 some of controller[,controller…]:path.
+    static func subgroups(_ arguments: [String]) throws(RuntimeError) -> [String: String] {
+        var paths: [String: String] = [:]
+        for argument in arguments {
+            guard let colon = argument.firstIndex(of: ":") else {
+                guard arguments.count == 1 else { throw RuntimeError("invalid --cgroup argument: \(argument) (missing <controller>: prefix)") }
+                return ["": argument]
+            }
+            for controller in argument[..<colon].split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
+                if controller.isEmpty { throw RuntimeError("invalid --cgroup argument: \(argument) (empty <controller> prefix)") }
+                if paths[controller] != nil { throw RuntimeError("invalid --cgroup argument(s): controller \(controller) specified multiple times") }
+                paths[controller] = String(argument[argument.index(after: colon)...])
+            }
+        }
+        return paths
     }
 
     /// The process as flags, `--process` and the container's own process say.
@@ -74,9 +112,9 @@ struct Exec: ParsableCommand {
         result.terminal = tty
         result.consoleSize = nil
         if let cwd { result.cwd = cwd }
-        result.env += env
-        if let processLabel { result.selinuxLabel = processLabel }
         if let apparmor { result.apparmorProfile = apparmor }
+        if let processLabel { result.selinuxLabel = processLabel }
+        result.env += env
         if noNewPrivs { result.noNewPrivileges = true }
         if let user { try Self.apply(user, to: &result) }
         result.user.additionalGids += additionalGids
@@ -102,12 +140,13 @@ struct Exec: ParsableCommand {
 
     private func runOnTerminal(_ container: Container, _ process: ProcessSpec) throws {
         if consoleSocket != nil { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
+        let listener = try processListener()
         let pair = try terminalPair(process, user: true)
         let master = SharedDescriptor(try pair.master.duplicate())
         let slave = SharedDescriptor(try pair.slave.duplicate())
         _ = consume pair
         let connection = try connection(container, process, .terminal(slave))
-        if let pidFile { try Container.write(pid: getpid(), to: absolutePath(pidFile)) }
+        try tellOwnPid(listener)
         let user = UserTerminal()
         defer { user.restore() }
         let loop = try EventLoop()
@@ -123,10 +162,12 @@ struct Exec: ParsableCommand {
     private func runDetachedTerminal(_ container: Container, _ process: ProcessSpec) throws {
         guard process.terminal else { throw RuntimeError("cannot use console socket if runc will not detach or allocate tty") }
         guard let consoleSocket else { throw RuntimeError("cannot allocate tty if runc will detach without setting console socket") }
+        let listener = try processListener()
         let pair = try terminalPair(process)
         try pair.sendMaster(to: consoleSocket)
         let slave = SharedDescriptor(try pair.slave.duplicate())
         let connection = try connection(container, process, .terminal(slave))
-        try ExecHelper.start(connection, terminal: slave, pidFile: pidFile.map(absolutePath))
+        let pid = try ExecHelper.start(connection, terminal: slave, pidFile: pidFile.map(absolutePath))
+        try listener?.tell(pid, Self.processKind)
     }
 }

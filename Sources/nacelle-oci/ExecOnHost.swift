@@ -37,15 +37,17 @@ extension Exec {
     }
 
     private func start(_ container: Container, _ process: ProcessSpec, _ streams: Container.Streams, _ pidPath: String?) throws(RuntimeError) -> Int32 {
-        guard case .child(let pid) = try container.exec(process, streams: streams, preservedDescriptors: preserveFds, ignorePaused: ignorePaused) else {
+        let listener = try processListener()
+        guard case .child(let pid) = try container.exec(process, options(streams)) else {
             throw RuntimeError("the container has another isolation")
         }
-        if let pidPath {
-            do throws(RuntimeError) { try Container.write(pid: pid, to: pidPath) } catch {
-                // Nobody would know of it.
-                try? sendSignal(SIGKILL, to: pid)
-                throw error
-            }
+        do throws(RuntimeError) {
+            if let pidPath { try Container.write(pid: pid, to: pidPath) }
+            try listener?.tell(pid, Self.processKind)
+        } catch {
+            // Nobody would know of it.
+            try? sendSignal(SIGKILL, to: pid)
+            throw error
         }
         return pid
     }

@@ -51,7 +51,7 @@ final class ExecWaiter {
 enum ExecHelper {
     static let verb = "__wait-for-exec"
 
-    static func start(_ connection: ControlConnection, terminal: SharedDescriptor? = nil, pidFile: String?) throws(RuntimeError) {
+    static func start(_ connection: ControlConnection, terminal: SharedDescriptor? = nil, pidFile: String?) throws(RuntimeError) -> Int32 {
         let pid: Int32
         do throws(SystemError) {
             let own = SharedDescriptor(try connection.duplicate())
@@ -60,6 +60,7 @@ enum ExecHelper {
                 blockedSignals: PassedSignals.all)
         } catch { throw RuntimeError("cannot start the waiting process", error) }
         if let pidFile { try Container.write(pid: pid, to: pidFile) }
+        return pid
     }
 
     /// Descriptor 3 is the connection, 4 the terminal (or /dev/null).

@@ -21,7 +21,8 @@ struct NacelleOCI: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Pause.self, Resume.self, Ps.self, Spec.self, FeaturesCommand.self, Doctor.self,
+            Create.self, Start.self, State.self, Kill.self, Delete.self, Run.self, Exec.self, List.self, Pause.self, Resume.self, Ps.self,
+            Update.self, Events.self, Spec.self, FeaturesCommand.self, Doctor.self, Checkpoint.self, Restore.self,
         ])
 
     @Option(help: "Folder for the containers' state: /run/nacelle, or for an ordinary user $XDG_RUNTIME_DIR/nacelle.") var root: String?
@@ -106,7 +107,7 @@ enum Program {
         if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
         let failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
         do {
-            let plain = PlainArguments.command(arguments)
+            let plain = try PlainArguments.command(arguments) ?? Globals.specCommand(arguments)
             if plain == nil { try Globals.checkVerb(arguments) }
             var command = try plain ?? NacelleOCI.parseAsRoot(arguments)
             try command.run()
@@ -136,15 +137,22 @@ func writeError(_ text: String) { if let standardError = try? OwnedDescriptor(du
 private enum Globals {
     static func parse(_ arguments: [String]) -> NacelleOCI? { try? NacelleOCI.parse(split(arguments).own) }
 
+    /// `spec --rootless` is a flag and the global `--rootless` has a value: ArgumentParser would take the one for the other.
+    static func specCommand(_ arguments: [String]) throws -> (any ParsableCommand)? {
+        let rest = split(arguments).rest
+        guard rest.first == "spec", rest.contains("--rootless"), parse(arguments) != nil else { return nil }
+        return try Spec.parse(Array(rest.dropFirst()))
+    }
+
     /// ArgumentParser would call an unknown verb, and all that follows it, unexpected arguments.
     static func checkVerb(_ arguments: [String]) throws(RuntimeError) {
         let verbs = NacelleOCI.configuration.subcommands.compactMap { $0.configuration.commandName }
-        guard let verb = split(arguments).verb, verb != "help", !verbs.contains(verb) else { return }
+        guard let verb = split(arguments).rest.first, verb != "help", !verbs.contains(verb) else { return }
         throw RuntimeError("unknown verb \(quoted(verb)): there are \(verbs.joined(separator: ", "))")
     }
 
     /// Only the flags before the verb; the rest may be what is wrong.
-    private static func split(_ arguments: [String]) -> (own: [String], verb: String?) {
+    private static func split(_ arguments: [String]) -> (own: [String], rest: ArraySlice<String>) {
         var own: [String] = []
         var index = 0
         while index < arguments.count, arguments[index].hasPrefix("-") {
@@ -155,6 +163,6 @@ private enum Globals {
             }
             index += 1
         }
-        return (own, index < arguments.count ? arguments[index] : nil)
+        return (own, arguments[index...])
     }
 }

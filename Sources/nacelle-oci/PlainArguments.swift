@@ -18,7 +18,7 @@ struct PlainArguments {
             let verb = own.operands.first, let parent = own.globals()
         else { return nil }
         var rest = PlainArguments()
-        let options = ["--bundle", "--console-socket", "--pid-file", "--preserve-fds"]
+        let options = ["--bundle", "--console-socket", "--pidfd-socket", "--pid-file", "--preserve-fds"]
         let flags = ["--no-pivot", "--no-new-keyring"]
         switch verb {
         case "create":
@@ -30,7 +30,7 @@ struct PlainArguments {
             guard rest.take(&words, options: options, flags: flags + ["--detach", "--keep"]), let bundle = rest.bundle(), let id = rest.operand() else { return nil }
             var command = Run()
             (command.parent, command.options, command.id) = (parent, bundle, id)
-            (command.detach, command.keep) = (rest.flags.contains("--detach"), rest.flags.contains("--keep"))
+            (command.detach, command.keep, command.noSubreaper) = (rest.flags.contains("--detach"), rest.flags.contains("--keep"), false)
             return command
         case "start":
             guard rest.take(&words), let id = rest.operand() else { return nil }
@@ -117,6 +117,7 @@ struct PlainArguments {
         guard ["0", nil].contains(values["--preserve-fds"]) else { return nil }
         var options = BundleOptions()
         (options.bundle, options.consoleSocket, options.pidFile) = (values["--bundle"] ?? ".", values["--console-socket"], values["--pid-file"])
+        options.pidfdSocket = values["--pidfd-socket"]
         (options.noPivot, options.noNewKeyring, options.preserveFds) = (flags.contains("--no-pivot"), flags.contains("--no-new-keyring"), 0)
         return options
     }

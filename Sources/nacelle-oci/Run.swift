@@ -10,6 +10,7 @@ struct Run: ParsableCommand {
     @OptionGroup var options: BundleOptions
     @Flag(name: [.short, .long], help: "Do not wait.") var detach = false
     @Flag(help: "Do not delete the container when it has ended.") var keep = false
+    @Flag(help: "Accepted as runc does; no orphans are taken over anyway.") var noSubreaper = false
     @Argument(help: "The container's name.") var id: String
 
     func run() throws {

@@ -23,6 +23,9 @@ final class Session {
     private var nextProcess: UInt32 = 1
     private var creator: (client: ControlClient, request: UInt32)?
     private var deferredCreate: (() -> Void)?
+    /// How many processes the guest has killed for want of memory, and who waits for more.
+    private var outOfMemoryKills: UInt64 = 0
+    private var outOfMemoryWaiters: [(client: ControlClient, request: UInt32)] = []
     private let streams: StreamPorts
     private let trace: Trace
     /// Ends the VMM.
@@ -50,14 +53,20 @@ final class Session {
                     self?.trace.mark("process runs")
                 }
             }
-        case .exec(let process, let plan, let wanted): exec(client, number, process, plan, wanted)
+        case .exec(let process, let plan, let group, let wanted): exec(client, number, process, plan, group, wanted)
         case .signal(let process, let signal, let everyProcess):
             guard let target = client.processes[process] else { return refuse(client, number, "no such process", .noSuchProcess) }
             forward(.signal(process: target, number: signal, everyProcess: everyProcess), client, number)
         case .resize(let process, let size):
             guard let target = client.processes[process] else { return refuse(client, number, "no such process", .noSuchProcess) }
             forward(.resize(process: target, size: size), client, number)
-        case .listProcesses: forward(.listProcesses, client, number)
+        case .listProcesses, .update, .statistics: forward(request, client, number)
+        case .outOfMemory(let after):
+            if let after, after >= outOfMemoryKills {
+                outOfMemoryWaiters.append((client, number))
+            } else {
+                client.reply(.outOfMemory(kills: outOfMemoryKills), to: number)
+            }
         case .wait(let process):
             guard let target = client.processes[process], let record = processes[target] else {
                 return refuse(client, number, "no such process", .noSuchProcess)
@@ -117,7 +126,7 @@ final class Session {
         if phase == .ready { begin() } else { deferredCreate = begin }
     }
 
-    private func exec(_ client: ControlClient, _ number: UInt32, _ name: ProcessIdentifier, _ plan: [UInt8], _ wanted: ProcessStreams) {
+    private func exec(_ client: ControlClient, _ number: UInt32, _ name: ProcessIdentifier, _ plan: [UInt8], _ group: String, _ wanted: ProcessStreams) {
         guard let descriptors = client.takeDescriptors(wanted.terminal ? 1 : 3) else {
             return refuse(client, number, "the request came without its descriptors", .other)
         }
@@ -132,7 +141,7 @@ final class Session {
         } catch { return refuse(client, number, "standard streams: \(error)", .other) }
         client.processes[name] = process
         processes[process] = Process(relays: set)
-        agent.send(.exec(process: process, plan: plan, streams: set.ports)) { [unowned self] reply in
+        agent.send(.exec(process: process, plan: plan, group: group, streams: set.ports)) { [unowned self] reply in
             if case .failed = reply {
                 set.close()
                 processes[process] = nil
@@ -146,6 +155,7 @@ final class Session {
     func closed(_ client: ControlClient) {
         if client === creator?.client && (phase == .booting || phase == .ready) { end(.exited(1)) }
         for process in processes.keys { processes[process]?.waiters.removeAll { $0.client === client } }
+        outOfMemoryWaiters.removeAll { $0.client === client }
         for (_, process) in client.processes where process != .container && processes[process]?.isFinished == true { processes[process] = nil }
     }
 
@@ -164,6 +174,11 @@ final class Session {
             trace.mark("agent ready")
             deferredCreate?()
             deferredCreate = nil
+        case .outOfMemory(let kills) where kills > outOfMemoryKills:
+            outOfMemoryKills = kills
+            let waiting = outOfMemoryWaiters
+            outOfMemoryWaiters = []
+            for waiter in waiting { waiter.client.reply(event, to: waiter.request) }
         case .exited(let process, let status):
             guard processes[process]?.status == nil else { return }
             processes[process]?.status = status

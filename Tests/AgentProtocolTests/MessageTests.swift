@@ -18,7 +18,7 @@ struct MessageTests {
     @Test func kindsAreDistinct() {
         let requestKinds = Set(requests.map { $0.frame(request: 0).kind })
         let replyKinds = Set(replies.map { $0.frame(request: 0).kind })
-        #expect(requestKinds.count == 9 && replyKinds.count == 7)
+        #expect(requestKinds.count == 12 && replyKinds.count == 9)
         #expect(requestKinds.isDisjoint(with: replyKinds))
     }
 
@@ -43,7 +43,7 @@ struct MessageTests {
     }
 
     @Test func unknownKinds() {
-        for kind: UInt16 in [0, 10, 0x7FFF, 0x8000, 0x8008, 0xFFFF] {
+        for kind: UInt16 in [0, 13, 0x7FFF, 0x8000, 0x800A, 0xFFFF] {
             #expect(throws: ProtocolError.unknownKind(kind)) { try Request(Frame(kind: kind, request: 1, payload: [])) }
             #expect(throws: ProtocolError.unknownKind(kind)) { try Reply(Frame(kind: kind, request: 1, payload: [])) }
         }
@@ -64,6 +64,11 @@ struct MessageTests {
         #expect(throws: ProtocolError.self) { try Reply(Frame(kind: kind, request: 0, payload: payload)) }
     }
 
+    @Test func aCountWithoutItsFlag() {
+        #expect(throws: ProtocolError.invalid("count")) { try Request(Frame(kind: 12, request: 1, payload: [0, 1, 0, 0, 0, 0, 0, 0, 0])) }
+        #expect(throws: ProtocolError.invalid("after")) { try Request(Frame(kind: 12, request: 1, payload: [2, 0, 0, 0, 0, 0, 0, 0, 0])) }
+    }
+
     @Test func anUnknownFailureCodeIsStillAFailure() throws {
         let reply = try Reply(Frame(kind: 0x8006, request: 1, payload: [0xFF, 0xFF, 2, 0, 0, 0, 0x68, 0x69]))
         #expect(reply == .failed(Failure(.other, "hi")))
@@ -73,7 +78,7 @@ struct MessageTests {
         var generator = Sequence64(seed: 42)
         var understood = 0
         for _ in 0..<100_000 {
-            let kind = UInt16.random(in: 0...10, using: &generator) | (Bool.random(using: &generator) ? 0x8000 : 0)
+            let kind = UInt16.random(in: 0...13, using: &generator) | (Bool.random(using: &generator) ? 0x8000 : 0)
             let count = Int.random(in: 0...40, using: &generator)
             // Mostly small values, so that counts and flags are often plausible.
             let payload = (0..<count).map { _ in UInt8.random(in: 0...(Bool.random(using: &generator) ? 255 : 2), using: &generator) }

@@ -223,8 +223,14 @@ extension LaunchTests { @Suite struct ConfigurationTests {
 
     // MARK: Mounts
 
+    /// Whether files below /tmp can be shown with other owners: not those of every file system.
+    private static let canMapOwners: Bool = {
+        guard let folder = try? OwnedDescriptor(opening: "/tmp", flags: O_RDONLY | O_DIRECTORY), let type = try? folder.fileSystemType() else { return false }
+        return [0xEF53, 0x5846_5342, 0x9123_683E].contains(type)  // ext4, XFS, Btrfs
+    }()
+
     /// A file of user 1000 on the disk, as different mounts show it.
-    @Test func identityMappedMounts() throws {
+    @Test(.enabled(if: canMapOwners, "needs /tmp on ext4, XFS or Btrfs")) func identityMappedMounts() throws {
         let bundle = try TestBundle()
         let volume = bundle.directory + "/volume"
         try makeDirectory(volume)
@@ -258,6 +264,34 @@ extension LaunchTests { @Suite struct ConfigurationTests {
         // What the mapped root made belongs to the disk's root.
         #expect(try FileStatus(path: volume + "/made").user == 0)
         #expect(throws: LaunchError.self) { try run(bundle.script("true") { $0.mounts.append(mount(["rbind", "idmap"], [])) }, bundle) }
+    }
+
+    /// Beside joined namespaces a new user namespace comes about in another way, and the process is another one.
+    @Test(.enabled(if: canMapOwners, "needs /tmp on ext4, XFS or Btrfs")) func identitiesAndDevicesBesideJoinedNamespaces() throws {
+        try #require(Self.ip("link", "add", "nacelle-j0", "type", "veth", "peer", "name", "nacelle-j1") == nil)
+        defer { for name in ["nacelle-j0", "nacelle-j1"] { _ = Self.ip("link", "del", name) } }
+        let other = try TestBundle()
+        let holder = try launcher(other.plan(["/bin/sleep", "100"]), other).create(streams: try Capture().streams())
+        defer {
+            try? holder.signal(SIGKILL)
+            _ = try? waitForProcess(holder.pid)
+            try? holder.delete()
+        }
+        try holder.start()
+        let bundle = try TestBundle()
+        let volume = bundle.directory + "/volume"
+        for directory in [volume, bundle.rootfs + "/mnt"] { try makeDirectory(directory) }
+        let outcome = try run(bundle.script("stat -c %u:%g /mnt; ls /sys/class/net") { spec in
+            spec.mounts.append(MountSpec(destination: "/mnt", type: "bind", source: volume, options: ["bind", "idmap"]))
+            spec.linux?.namespaces = [.pid, .ipc, .uts, .mount, .user].map { NamespaceSpec($0) } + [NamespaceSpec(.network, path: "/proc/\(holder.pid)/ns/net")]
+            spec.linux?.uidMappings = [IDMappingSpec(0, 100_000, 65536)]
+            spec.linux?.gidMappings = [IDMappingSpec(0, 100_000, 65536)]
+            spec.linux?.netDevices = ["nacelle-j0": NetDeviceSpec()]
+        }, bundle)
+        #expect(outcome.output.hasPrefix("0:0\n"), "\(outcome.output)\(outcome.error)")
+        // It is in the holder's namespace, and stays there.
+        let namespace = try OwnedDescriptor(opening: "/proc/\(holder.pid)/ns/net", flags: O_RDONLY)
+        #expect(try RouteSocket(in: namespace).devices().contains { $0.name == "nacelle-j0" })
     }
 
     @Test func aTmpfsHasThePermissionsOfWhatItCovers() throws {

@@ -139,7 +139,7 @@ struct BadInputTests {
         try expectRefusal(try document(#"{"process":{"cwd":"\u001b[2Jx\ny\u202e"}}"#), #"config.json: process.cwd: "\u001b[2Jx\ny\u202e" is not an absolute path"#)
         try expectRefusal(try document(#"{"linux":{"sysctl":{"kernel.\u001b[2J":"1"}}}"#), #"config.json: linux.sysctl["kernel.\u001b[2J"]: is not in a separate kernel namespace"#)
         let outcome = try oci(["--root", "/nonexistent", "state", "\u{1B}[2J"])
-        #expect(outcome.error == "ERRO[0000] invalid container id format: \\u001b[2J\n")
+        #expect(outcome.error == "ERRO[0000] invalid container ID format: \\u001b[2J\n")
     }
 
     @Test("command lines", arguments: BadCase.table(badCommands))

@@ -18,7 +18,7 @@ struct CommandTests {
     }
 
     /// A command that runs.
-    private final class Running {
+    final class Running {
         let process = Process()
         private let folder: String
         private let name = UUID().uuidString
@@ -46,9 +46,9 @@ struct CommandTests {
         }
     }
 
-    private func oci(_ fixture: Fixture, _ arguments: String...) throws -> Outcome { try Running(fixture, arguments).wait() }
+    func oci(_ fixture: Fixture, _ arguments: String...) throws -> Outcome { try Running(fixture, arguments).wait() }
 
-    private func started(_ scenario: String = "") throws -> Fixture {
+    func started(_ scenario: String = "") throws -> Fixture {
         let fixture = try Fixture(scenario)
         try fixture.save()
         let outcome = try oci(fixture, "run", "--detach", "--bundle", fixture.bundle, "c")
@@ -129,7 +129,7 @@ struct CommandTests {
             (["c", "nope"], "exec failed: unable to start container process: exec: \"nope\": executable file not found in $PATH"),
             (["absent", "x"], "exec failed: container does not exist"), (["c"], "exec failed: process args cannot be empty"),
             (["--user", "root", "c", "x"], "exec failed: parsing root as int for uid failed"), (["--cwd", "rel", "c", "x"], "process.cwd"),
-            (["--apparmor", "p", "c", "x"], "--apparmor is not supported"), (["--preserve-fds", "1", "c", "x"], "--preserve-fds"),
+            (["--apparmor", "p", "c", "x"], "process.apparmorProfile: the guest's kernel has no AppArmor"), (["--preserve-fds", "1", "c", "x"], "--preserve-fds"),
             (["--tty", "--detach", "c", "x"], "cannot allocate tty if runc will detach without setting console socket"),
             (["--console-socket", "/s", "c", "x"], "cannot use console socket if runc will not detach or allocate tty"),
             (["--process", "/nonexistent", "c"], "no such file or directory"), (["--cap", "CAP_X", "c", "x"], "is not a capability"),
@@ -287,6 +287,38 @@ struct CommandTests {
         #expect(try oci(fixture, "delete", "--force", "c").status == 0)
     }
 
+    @Test("whoever listens at --pidfd-socket gets the process that stands for a container and for an exec'd one")
+    func processSocket() throws {
+        let fixture = try Fixture()
+        try fixture.save()
+        let path = fixture.folder + "/pidfd"
+        let listener = try OwnedDescriptor.unixListener(path: path)
+        /// The word that came, and the pid of the process that its descriptor names.
+        func told() throws -> (word: String, pid: Int32) {
+            let connection = try listener.accept()
+            var buffer = [UInt8](repeating: 0, count: 100)
+            var descriptors: [SharedDescriptor] = []
+            let count = try connection.receive(into: &buffer, descriptors: &descriptors)
+            let descriptor = try #require(descriptors.first)
+            let line = try String(contentsOfFile: "/proc/self/fdinfo/\(descriptor.rawValue)", encoding: .utf8).split(separator: "\n").first { $0.hasPrefix("Pid:") }
+            return (String(decoding: buffer[..<count], as: UTF8.self), try #require(line.flatMap { Int32($0.dropFirst("Pid:\t".count)) }))
+        }
+        #expect(try oci(fixture, "create", "--pidfd-socket", path, "--bundle", fixture.bundle, "c").status == 0)
+        let container = try told()
+        #expect(try container == ("standard", fixture.container().record().pid))
+        #expect(try oci(fixture, "start", "c").status == 0)
+        let exec = try Running(fixture, ["exec", "--pidfd-socket", path, "c", "wait"])
+        let process = try told()
+        #expect(process == ("setns", exec.process.processIdentifier))
+        kill(process.pid, SIGTERM)
+        #expect(exec.wait().status == 143)
+        let refused = try oci(fixture, "exec", "--pidfd-socket", "/nonexistent", "c", "wait")
+        #expect(refused.status == 255 && refused.error.contains("cannot connect to the pidfd socket /nonexistent"), "\(refused)")
+        #expect(try oci(fixture, "delete", "--force", "c").status == 0)
+        #expect(try oci(fixture, "create", "--pidfd-socket", "/nonexistent", "--bundle", fixture.bundle, "c").status == 1)
+        fixture.expectNothingLeft()
+    }
+
     @Test("a bundle's path is absolute and without symbolic links")
     func bundlePath() throws {
         let fixture = try Fixture()
@@ -316,12 +348,15 @@ struct CommandTests {
         }
         let help = try run("--help")
         #expect(help.status == 0)
-        for verb in ["create", "start", "state", "kill", "delete", "run", "exec", "list", "spec", "features", "doctor"] { #expect(help.output.contains("\n  \(verb) ")) }
+        for verb in ["create", "start", "state", "kill", "delete", "run", "exec", "list", "pause", "resume", "ps", "update", "events", "spec", "features", "doctor", "checkpoint", "restore"] { #expect(help.output.contains("\n  \(verb) ")) }
         let features = try JSONSerialization.jsonObject(with: Data(try oci(fixture, "features").output.utf8)) as? [String: Any]
         #expect(features?["ociVersionMin"] as? String == "1.0.0" && features?["ociVersionMax"] as? String == "1.3.0")
         #expect(try oci(fixture, "spec", "--bundle", fixture.folder).status == 0)
         let text = Array((fixture.text(of: "config.json") ?? "").utf8)
         try RuntimeSpec.parse(text).spec.validate()
+        try FileManager.default.createDirectory(atPath: fixture.folder + "/rootless", withIntermediateDirectories: true)
+        #expect(try oci(fixture, "spec", "--rootless", "--bundle", fixture.folder + "/rootless").status == 0)
+        #expect(try RuntimeSpec.parse(Array((fixture.text(of: "rootless/config.json") ?? "").utf8)).spec.linux?.namespace(.user) != nil)
         let again = try oci(fixture, "spec", "--bundle", fixture.folder)
         #expect(again.status == 1 && again.error.contains("config.json exists. Remove it first"))
     }

@@ -1,3 +1,4 @@
+import Glibc
 import OCISpec
 import Testing
 
@@ -75,6 +76,17 @@ struct MachineSettingsTests {
         #expect(try settings { quota(&$0, -1, 100_000) }.vcpus == 1)
         #expect(try settings { quota(&$0, 1, 0) }.vcpus == 1)
         #expect((1...MachineSettings.maximumVCPUs).contains(try settings { quota(&$0, .max, 1) }.vcpus))
+        // As many as the list has, but no more than the quota lets run.
+        for (list, microseconds, expected) in [("0-1", Int64?.none, 2), ("1", nil, 1), ("0-1", 50_000, 1), ("0-1", 900_000, 2)] {
+            let settings = try settings {
+                $0.linux = LinuxSpec()
+                $0.linux?.resources = ResourcesSpec()
+                $0.linux?.resources?.cpu = .init()
+                $0.linux?.resources?.cpu?.cpus = list
+                $0.linux?.resources?.cpu?.quota = microseconds
+            }
+            #expect(settings.vcpus == min(expected, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))), "\(list) \(microseconds ?? 0)")
+        }
         #expect(try settings { $0.annotations["dev.nacelle.vcpus"] = "3" }.vcpus == 3)
         #expect(try settings {
             $0.annotations["dev.nacelle.vcpus"] = "3"

@@ -94,7 +94,7 @@ struct ConfigurationTests {
         let pid = try bundle.create()
         var process = ProcessSpec.shell("true")
         process.selinuxLabel = "a:b:c:s0"
-        #expect(message { () throws(RuntimeError) in try bundle.container().exec(process, streams: .inherited) }?.contains("process.selinuxLabel: ") == true)
+        #expect(message { () throws(RuntimeError) in try bundle.container().exec(process, ExecOptions(streams: .inherited)) }?.contains("process.selinuxLabel: ") == true)
         try bundle.container().delete(force: true)
         _ = try waitForProcess(pid)
         bundle.expectNothingLeft()

@@ -31,7 +31,7 @@ final class HostBundle {
         let rootfs = fixture.bundle + "/rootfs"
         for name in ["bin", "proc", "dev", "sys", "tmp"] { try FileManager.default.createDirectory(atPath: "\(rootfs)/\(name)", withIntermediateDirectories: true) }
         try FileManager.default.copyItem(atPath: "/bin/busybox", toPath: rootfs + "/bin/busybox")
-        for name in ["sh", "cat", "echo", "id", "ls", "sleep", "tty", "kill", "stty", "readlink", "hostname", "true"] {
+        for name in ["sh", "cat", "echo", "id", "ls", "sleep", "tty", "kill", "stty", "readlink", "hostname", "true", "head", "tr", "wc"] {
             try FileManager.default.createSymbolicLink(atPath: "\(rootfs)/bin/\(name)", withDestinationPath: "busybox")
         }
         fixture.spec.root?.readonly = false

@@ -244,6 +244,17 @@ struct SystemdTests {
         #expect(message { () throws(RuntimeError) in try SystemdManager(path: "/nonexistent/private") }?.hasPrefix("systemd's manager (/nonexistent/private): ") == true)
     }
 
+    @Test("a further process is put into the scope")
+    func attach() throws {
+        let fixture = try Fixture()
+        let fake = try FakeManager(fixture, answers: [{ call in Self.answer(.reply, to: call, "") { _ in } }])
+        try SystemdManager(path: fake.path).attach(77, to: "x.scope")
+        let call = try #require(fake.finish().first)
+        var reader = DBusReader(call.body[...])
+        #expect(try call.member == "AttachProcessesToUnit" && call.signature == "ssau" && reader.string() == "x.scope" && reader.string() == "/")
+        #expect(try reader.uint32() == 4 && reader.uint32() == 77)
+    }
+
     @Test("a unit that is gone is no error when it is stopped")
     func stop() throws {
         let fixture = try Fixture()

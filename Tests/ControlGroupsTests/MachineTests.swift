@@ -80,8 +80,8 @@ private struct Child {
             let json = #"{"memory":{"limit":67108864},"cpu":{"shares":512,"quota":50000,"period":100000},"pids":{"limit":20}}"#
             try group.apply(try ResourceWritesTests.resources(json))
             let statistics = group.statistics()
-            #expect(statistics.memoryLimit == 67_108_864 && statistics.pidsLimit == 20 && statistics.pids == 0)
-            #expect(statistics.memoryUsage != nil && statistics.cpuThrottledPeriods == 0)
+            #expect(statistics.memory.usage.limit == 67_108_864 && statistics.pids.limit == 20 && statistics.pids.current == 0)
+            #expect(!statistics.memory.raw.isEmpty && statistics.cpu.throttling.throttledPeriods == 0)
             func content(_ controller: String, _ file: String) throws -> String {
                 let place = try #require(group.places.first { isUnified || $0.hierarchy.controllers.contains(controller) })
                 return String(decoding: try readFile(place.directory + "/" + file), as: UTF8.self)
@@ -93,7 +93,74 @@ private struct Child {
             }
             // -1 takes the limits away again.
             try group.apply(try ResourceWritesTests.resources(#"{"memory":{"limit":-1},"cpu":{"quota":-1},"pids":{"limit":-1}}"#))
-            #expect(group.statistics().memoryLimit == nil && group.statistics().pidsLimit == nil)
+            #expect(Self.hasNoMemoryLimit(group) && group.statistics().pids.limit == 0)
+        }
+    }
+
+    /// Version 1 shows the largest page-aligned number.
+    private static func hasNoMemoryLimit(_ group: ControlGroup) -> Bool { group.statistics().memory.usage.limit >= 0x7FFF_FFFF_FFFF_F000 }
+
+    /// Limits that bound each other can be raised and lowered in any direction, and a refusal takes nothing half.
+    @Test func limitsOfAGroupInUseChange() throws {
+        try withGroup { (group) throws in
+            var limits = ResourcesSpec()
+            func change(_ json: String) throws {
+                let wanted = try ResourceWritesTests.resources(json).asChange
+                let whole = limits.updated(by: wanted)
+                try group.change(wanted.completed(from: whole))
+                limits = whole
+            }
+            func memory() -> [UInt64] { [group.statistics().memory.usage.limit >> 20, group.statistics().memory.swap.limit >> 20] }
+            for (limit, swap) in [(64, 96), (128, 192), (32, 40), (256, 256), (16, 32)] as [(Int, Int)] {
+                try change(#"{"memory":{"limit":\#(limit << 20),"swap":\#(swap << 20)}}"#)
+                #expect(memory() == [UInt64(limit), UInt64(swap)])
+            }
+            try change(#"{"cpu":{"quota":50000,"burst":40000}}"#)
+            try change(#"{"cpu":{"quota":10000,"burst":5000}}"#)
+            try change(#"{"cpu":{"quota":90000,"burst":80000}}"#)
+            #expect(throws: ControlGroupError.self) { try change(#"{"memory":{"limit":67108864,"swap":134217728},"pids":{"limit":7},"cpu":{"cpus":"nonsense"}}"#) }
+            #expect(memory() == [16, 32] && group.statistics().pids.limit == 0)
+            let before = try group.change(try ResourceWritesTests.resources(#"{"memory":{"limit":67108864,"swap":134217728},"pids":{"limit":7},"cpu":{"idle":1,"cpus":"0"}}"#))
+            #expect(memory() == [64, 128] && group.statistics().pids.limit == 7)
+            try group.restore(before)
+            #expect(memory() == [16, 32] && group.statistics().pids.limit == 0)
+            try change(#"{"memory":{"limit":-1}}"#)
+            #expect(Self.hasNoMemoryLimit(group) && group.statistics().memory.swap.limit >= 0x7FFF_FFFF_FFFF_F000)
+        }
+    }
+
+    @Test func killsForWantOfMemoryAreReported() throws {
+        try withGroup { (group) throws in
+            try group.apply(try ResourceWritesTests.resources(#"{"memory":{"limit":8388608,"swap":8388608}}"#))
+            let loop = try EventLoop()
+            let watch = try group.watchOutOfMemory()
+            #expect(!watch.take())
+            var reports = 0
+            try loop.add(watch.rawValue, watch.interest) { _ in if watch.take() { reports += 1 } }
+            defer { loop.remove(watch.rawValue) }
+            for round in 1...2 {
+                // Not this test's own process: it would be the largest.
+                let child = try Child(script: "x=$(head -c 30000000 /dev/zero | tr '\\0' x); exit 0", isStopped: true)
+                try group.add(child.pid)
+                try sendSignal(SIGCONT, to: child.pid)
+                #expect(try child.end() == .signaled(SIGKILL))
+                for _ in 0..<50 where reports < round { try loop.runOnce(timeout: 100) }
+                #expect(reports == round && watch.kills >= UInt64(round))
+            }
+        }
+    }
+
+    @Test func groupsBeneath() throws {
+        try withGroup { (group) throws in
+            for place in group.places { try makeDirectory(place.directory + "/inner") }
+            let controller = group.layout.isUnified ? "" : "memory"
+            let inner = try group.subgroup([controller: "x/../inner/"])
+            #expect(inner.directories.filter { $0.hasSuffix("/inner") }.count == 1 && inner.places.count == group.places.count)
+            #expect(try group.subgroup([controller: "/"]).places == group.places)
+            #expect(throws: ControlGroupError.invalidSubgroup("../x")) { try group.subgroup([controller: "../x"]) }
+            #expect(throws: ControlGroupError.self) { try group.subgroup([controller: "absent"]) }
+            #expect(throws: ControlGroupError.self) { try group.subgroup([controller.isEmpty ? "memory" : "": "inner"]) }
+            #expect(throws: ControlGroupError.self) { try group.subgroup(["nonsense": "inner"]) }
         }
     }
 
@@ -116,7 +183,7 @@ private struct Child {
             try sendSignal(SIGCONT, to: child.pid)
             try child.waitUntilStopped()
             #expect(throws: ControlGroupError.self) { try group.apply(try ResourceWritesTests.resources(#"{"memory":{"limit":4096,"checkBeforeUpdate":true}}"#)) }
-            #expect(group.statistics().memoryLimit == nil)
+            #expect(Self.hasNoMemoryLimit(group))
             try group.signalAll(SIGKILL)
         }
     }
@@ -126,7 +193,7 @@ private struct Child {
             let children = [try Child(), try Child()]
             for child in children { try group.add(child.pid) }
             #expect(try group.processes() == children.map(\.pid).sorted())
-            #expect(group.statistics().pids == 2)
+            #expect(group.statistics().pids.current == 2)
             try group.setFrozen(true)
             try group.setFrozen(true)
             try group.setFrozen(false)
@@ -181,7 +248,7 @@ private struct Child {
         // What is gone has nothing and can be deleted again.
         #expect(try group.processes() == [])
         try group.delete()
-        #expect(group.statistics() == ControlGroupStatistics())
+        #expect(group.statistics() == StatisticsSpec())
     }
 
     @Test func aProcessThatIsGoneCannotBeAdded() throws {

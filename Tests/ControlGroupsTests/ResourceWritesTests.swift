@@ -161,6 +161,7 @@ import Testing
         (#"{"memory":{"limit":100,"swap":300,"reservation":50,"kernelTCP":7,"swappiness":0,"disableOOMKiller":true}}"#,
             ["memory.limit_in_bytes = 100", "memory.memsw.limit_in_bytes = 300", "memory.soft_limit_in_bytes = 50", "memory.kmem.tcp.limit_in_bytes = 7",
              "memory.swappiness = 0", "memory.oom_control = 1"]),
+        (#"{"memory":{"limit":-1}}"#, ["?memory.memsw.limit_in_bytes = -1", "memory.limit_in_bytes = -1"]),
         (#"{"memory":{"limit":-1,"swap":-1}}"#, ["memory.limit_in_bytes = -1", "?memory.memsw.limit_in_bytes = -1"]),
         (#"{"memory":{"limit":0,"swap":0,"reservation":0,"kernelTCP":0,"disableOOMKiller":false,"kernel":0}}"#, []),
         (#"{"memory":{"kernel":9,"useHierarchy":true}}"#, ["memory.kmem.limit_in_bytes = 9", "?memory.use_hierarchy = 1"]),

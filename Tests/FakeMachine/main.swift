@@ -41,6 +41,9 @@ final class FakeMachine {
     /// The status of each exec'd process that has ended, by connection; and who waits for those that have not.
     private var ended: [ObjectIdentifier: ExitStatus] = [:]
     private var waiting: [ObjectIdentifier: UInt32] = [:]
+    /// How many processes were killed for want of memory, and who waits for one more.
+    private var kills: UInt64 = 2
+    private var watchers: [(client: Client, request: UInt32)] = []
 
     init(_ scenario: Scenario) throws {
         self.scenario = scenario
@@ -74,6 +77,7 @@ final class FakeMachine {
             loop.remove(client.socket.rawValue)
             let key = ObjectIdentifier(client)
             (clients[key], ended[key], waiting[key]) = (nil, nil, nil)
+            watchers.removeAll { $0.client === client }
             if client === creator && phase == .ready { exit(1) }
             return
         }
@@ -95,11 +99,15 @@ final class FakeMachine {
         case .signal(_, let signal, _):
             client.reply(.done, to: number)
             finish(key, .signaled(signal))
-        case .exec(_, let plan, _): exec(client, number, plan)
+        case .exec(_, let plan, let group, _): exec(client, number, plan, group)
         case .wait(let process):
             if let status = ended[key] { client.reply(.exited(process: process, status: status), to: number) } else { waiting[key] = number }
         case .resize: client.reply(.done, to: number)
         case .listProcesses: client.reply(.processes([]), to: number)
+        case .update(let resources): update(client, number, resources)
+        case .statistics: statistics(client, number)
+        case .outOfMemory(let after):
+            if let after, after >= kills { watchers.append((client, number)) } else { client.reply(.outOfMemory(kills: kills), to: number) }
         case .shutDown: exit(0)
         }
     }
@@ -134,14 +142,36 @@ final class FakeMachine {
         if let signal = scenario.number("signal") { exitProcess(as: .signaled(signal)) }
     }
 
+    private func update(_ client: Client, _ number: UInt32, _ resources: [UInt8]) {
+        if scenario.has("refuse-update") { return client.reply(.failed(Failure(.other, "cgroup: write 9: invalid argument")), to: number) }
+        write("update \(String(decoding: resources, as: UTF8.self))\n")
+        client.reply(.done, to: number)
+    }
+
+    private func statistics(_ client: Client, _ number: UInt32) {
+        if scenario.has("garbage-statistics") { return client.reply(.statistics(Array("{\"cpu\": 7}".utf8)), to: number) }
+        var figures = StatisticsSpec()
+        (figures.memory.usage.usage, figures.memory.usage.limit, figures.pids.current) = (4096, .max, 3)
+        guard case .object(var object) = figures.json else { return }
+        // What a guest adds must not reach an engine.
+        object["evil"] = .string("x")
+        client.reply(.statistics(JSONValue.object(object).bytes()), to: number)
+    }
+
+    private func killOne() {
+        kills += 1
+        for watcher in watchers { watcher.client.reply(.outOfMemory(kills: kills), to: watcher.request) }
+        watchers = []
+    }
+
     /// Writes to the container's standard output.
     private func write(_ text: String) {
         guard let output = streams.count == 3 ? streams[1] : streams.first else { return }
         output.with { output in try? output.writeAll(Array(text.utf8)) }
     }
 
-    /// `exit N`, `signal N`, `print WORD`, `env`, `wait`; anything else does not exist.
-    private func exec(_ client: Client, _ number: UInt32, _ plan: [UInt8]) {
+    /// `exit N`, `signal N`, `print WORD`, `process`, `group`, `oom`, `oom-and-end`, `wait`; anything else does not exist.
+    private func exec(_ client: Client, _ number: UInt32, _ plan: [UInt8], _ group: String) {
         let key = ObjectIdentifier(client)
         guard let process = try? ProcessSpec.parse(plan).process, let name = process.args.first else {
             return client.reply(.failed(Failure(.other, "malformed process")), to: number)
@@ -158,6 +188,15 @@ final class FakeMachine {
         case "process":
             show(String(decoding: process.json.bytes(), as: UTF8.self) + "\n")
             ended[key] = .exited(0)
+        case "group":
+            show(group + "\n")
+            ended[key] = .exited(0)
+        case "oom":
+            killOne()
+            ended[key] = .exited(0)
+        case "oom-and-end":
+            killOne()
+            exitProcess(as: .signaled(SIGKILL))
         case "wait": break
         default:
             return client.reply(.failed(Failure(.executableNotFound, "exec: \"\(name)\": executable file not found in $PATH")), to: number)

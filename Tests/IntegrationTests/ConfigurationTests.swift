@@ -68,7 +68,7 @@ struct ConfigurationTests {
         let lines = outcome.text.split(separator: "\n").map(String.init)
         #expect(Array(lines.prefix(8)) == ["in", "c", "in", "710", "700", "ro", "rw", "shared"], "\(outcome.text)\(outcome.errorText)")
         #expect(lines.dropFirst(8).first?.hasPrefix("ro,nosuid,nodev,noexec") == true, "\(outcome.text)")
-        #expect(Array(lines.suffix(2)) == ["rw unbindable", "/real/deep/er"], "\(outcome.text)")
+        #expect(lines.contains("rw unbindable") && lines.last == "/real/deep/er", "\(outcome.text)")
         try bundle.expectNothingLeft()
     }
 

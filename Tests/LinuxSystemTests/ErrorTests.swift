@@ -41,7 +41,7 @@ import Testing
         ({ try sendSignal(1000, to: getpid()) }, SystemError(.invalidArgument, "kill", path: "\(getpid())")),
         ({ try setResourceLimit(of: 0, 1000, soft: 0, hard: 0) }, SystemError(.invalidArgument, "prlimit")),
         ({ try OwnProcess.changeDirectory("/no/such") }, SystemError(.noSuchFile, "chdir", path: "/no/such")),
-        ({ try NamespaceSet.network.join(-1) }, SystemError(.badDescriptor, "setns")),
+        ({ try NamespaceSet.network.join(-1) }, SystemError(.badDescriptor, "setns", path: "net")),
         ({ try TerminalDevice.makeRaw(-1) }, SystemError(.badDescriptor, "tcgetattr")),
         ({ _ = try TerminalDevice.size(-1) }, SystemError(.badDescriptor, "ioctl(TIOCGWINSZ)")),
         ({ _ = try Mapping(-1, count: 4096, protection: PROT_READ, flags: MAP_SHARED) }, SystemError(.badDescriptor, "mmap")),

@@ -57,11 +57,13 @@ public final class Agent {
         switch request {
         case .create(let plan, let streams): return .created(pid: try create(plan, streams))
         case .start: try start()
-        case .exec(let process, let plan, let streams): return .created(pid: try execute(process, plan, streams))
+        case .exec(let process, let plan, let group, let streams): return .created(pid: try execute(process, plan, group, streams))
         case .signal(let process, let number, let everyProcess): try signal(process, number, everyProcess)
         case .resize(let process, let size): try resize(process, size)
         case .listProcesses: return .processes(ProcessList.entries(of: try backend.processes()))
-        case .wait, .state: throw Failure(.unsupported, "the VMM answers this request itself")
+        case .update(let resources): try backend.update(resources: resources)
+        case .statistics: return .statistics(try backend.statistics())
+        case .wait, .state, .outOfMemory: throw Failure(.unsupported, "the VMM answers this request itself")
         case .shutDown: break
         }
         return .done
@@ -73,9 +75,11 @@ public final class Agent {
         if let obstacle { throw obstacle }
         guard processes[.container] == nil else { throw Failure(.invalidState, "this machine has a container already") }
         let traits = try backend.configure(plan: plan)
-        return try launch(.container, streams, traits) { (child) throws(Failure) in
+        let pid = try launch(.container, streams, traits) { (child) throws(Failure) in
             try backend.create(streams: child)
         }
+        try backend.watchOutOfMemory(loop) { [weak self] kills in self?.control.send(.outOfMemory(kills: kills), request: 0) }
+        return pid
     }
 
     private func start() throws(Failure) {
@@ -85,14 +89,14 @@ public final class Agent {
         try backend.start()
     }
 
-    private func execute(_ identifier: ProcessIdentifier, _ plan: [UInt8], _ streams: ProcessStreams) throws(Failure) -> Int32 {
+    private func execute(_ identifier: ProcessIdentifier, _ plan: [UInt8], _ group: String, _ streams: ProcessStreams) throws(Failure) -> Int32 {
         guard let container = processes[.container], !container.hasEnded else {
             throw Failure(.invalidState, "cannot exec in a stopped container")
         }
         guard processes[identifier] == nil else { throw Failure(.invalidState, "process \(identifier.rawValue) exists already") }
         let traits = try backend.traits(processPlan: plan)
         return try launch(identifier, streams, traits) { (child) throws(Failure) in
-            try backend.execute(processPlan: plan, streams: child)
+            try backend.execute(processPlan: plan, group: group, streams: child)
         }
     }
 
@@ -163,6 +167,8 @@ public final class Agent {
     public func ended(_ pid: Int32, _ status: ExitStatus) {
         guard let identifier = identifiers.removeValue(forKey: pid), let process = processes[identifier] else { return }
         process.hasEnded = true
+        // It may be why it has ended, so it is told first.
+        backend.checkOutOfMemory()
         process.streams.whenOutputsDrained(toTheEnd: process.endsNamespace) { [weak self] in
             self?.control.send(.exited(process: identifier, status: status), request: 0)
         }

@@ -22,10 +22,18 @@ public protocol ContainerBackend: AnyObject {
     func start() throws(Failure)
     /// Reads the configuration of a further process.
     func traits(processPlan: [UInt8]) throws(Failure) -> ProcessTraits
-    /// Runs a further process; returns when it has exec'd.
-    func execute(processPlan: [UInt8], streams: ChildStreams?) throws(Failure) -> StartedProcess
+    /// Runs a further process, in a control group below the container's when one is named; returns when it has exec'd.
+    func execute(processPlan: [UInt8], group: String, streams: ChildStreams?) throws(Failure) -> StartedProcess
     /// The pids of all processes of the container, as the agent's pid namespace numbers them.
     func processes() throws(Failure) -> [Int32]
     /// Sends a signal to every process of the container.
     func signalEveryProcess(_ number: Int32) throws(Failure)
+    /// Changes the container's limits; `resources` is linux.resources as JSON.
+    func update(resources: [UInt8]) throws(Failure)
+    /// What the container has used, as JSON.
+    func statistics() throws(Failure) -> [UInt8]
+    /// Calls back in the loop when processes of the created container are killed for want of memory, with their number so far.
+    func watchOutOfMemory(_ loop: EventLoop, _ body: @escaping (UInt64) -> Void) throws(Failure)
+    /// Calls back at once if the loop has not come to it yet.
+    func checkOutOfMemory()
 }

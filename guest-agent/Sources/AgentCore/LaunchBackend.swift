@@ -1,5 +1,8 @@
 public import AgentProtocol
 internal import ContainerLaunch
+internal import ControlGroups
+internal import JSONText
+public import LinuxSystem
 internal import OCISpec
 
 /// The container of a guest, made by ContainerLaunch.
@@ -9,6 +12,7 @@ public final class LaunchBackend: ContainerBackend {
     private let log: (String) -> Void
     private var launcher: ContainerLauncher?
     private var container: LaunchedContainer?
+    private var outOfMemory: (watch: OutOfMemoryWatch, body: (UInt64) -> Void)?
 
     /// - Parameters:
     ///   - initProgram: the path of nacelle-init.
@@ -56,10 +60,10 @@ public final class LaunchBackend: ContainerBackend {
         ProcessTraits(try LaunchBackend.process(processPlan), linux: launcher?.plan.linux, isFirst: false)
     }
 
-    public func execute(processPlan: [UInt8], streams: ChildStreams?) throws(Failure) -> StartedProcess {
+    public func execute(processPlan: [UInt8], group: String, streams: ChildStreams?) throws(Failure) -> StartedProcess {
         let process = try LaunchBackend.process(processPlan)
         do throws(LaunchError) {
-            return started(try existing().exec(process: process, streams: LaunchBackend.streams(streams)))
+            return started(try existing().exec(process: process, streams: LaunchBackend.streams(streams), subgroups: group.isEmpty ? [:] : ["": group]))
         } catch { throw Failure(error) }
     }
 
@@ -70,6 +74,28 @@ public final class LaunchBackend: ContainerBackend {
 
     public func signalEveryProcess(_ number: Int32) throws(Failure) {
         do throws(LaunchError) { try existing().signalEveryProcess(number) } catch { throw Failure(error) }
+    }
+
+    public func update(resources: [UInt8]) throws(Failure) {
+        let change: ResourcesSpec
+        do throws(ConfigurationError) { change = try ResourcesSpec.parse(resources).resources } catch { throw Failure(.other, "\(error)") }
+        do throws(LaunchError) { try existing().update(change) } catch { throw Failure(error) }
+    }
+
+    public func statistics() throws(Failure) -> [UInt8] {
+        do throws(LaunchError) { return try existing().statistics().json.bytes() } catch { throw Failure(error) }
+    }
+
+    public func watchOutOfMemory(_ loop: EventLoop, _ body: @escaping (UInt64) -> Void) throws(Failure) {
+        do throws(LaunchError) { outOfMemory = (try existing().watchOutOfMemory(), body) } catch { throw Failure(error) }
+        guard let watch = outOfMemory?.watch else { return }
+        do throws(SystemError) {
+            try loop.add(watch.rawValue, watch.interest) { [weak self] _ in self?.checkOutOfMemory() }
+        } catch { throw Failure(.other, "\(error)") }
+    }
+
+    public func checkOutOfMemory() {
+        if let outOfMemory, outOfMemory.watch.take() { outOfMemory.body(outOfMemory.watch.kills) }
     }
 
     private func existing() throws(LaunchError) -> LaunchedContainer {

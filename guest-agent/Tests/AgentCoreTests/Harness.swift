@@ -170,10 +170,27 @@ final class SpawnBackend: ContainerBackend {
         return ProcessTraits(owner: (getuid(), getgid()), endsNamespace: false, terminal: false)
     }
 
-    func execute(processPlan: [UInt8], streams: ChildStreams?) throws(Failure) -> StartedProcess {
+    func execute(processPlan: [UInt8], group: String, streams: ChildStreams?) throws(Failure) -> StartedProcess {
         do throws(SystemError) {
             return try spawn(String(decoding: processPlan, as: UTF8.self), streams, gate: nil)
         } catch { throw Failure(.other, "\(error)") }
+    }
+
+    private(set) var resources: [UInt8] = []
+    /// How many were killed, and who is told.
+    var kills: UInt64 = 0
+    private var told: UInt64 = 0
+    private var tell: (UInt64) -> Void = { _ in }
+
+    func update(resources: [UInt8]) throws(Failure) {
+        if resources.isEmpty { throw Failure(.unsupported, "cgroup: no") }
+        self.resources = resources
+    }
+    func statistics() throws(Failure) -> [UInt8] { Array("{}".utf8) }
+    func watchOutOfMemory(_ loop: EventLoop, _ body: @escaping (UInt64) -> Void) throws(Failure) { tell = body }
+    func checkOutOfMemory() {
+        if kills > told { tell(kills) }
+        told = kills
     }
 
     func processes() throws(Failure) -> [Int32] { running }

@@ -9,13 +9,14 @@ import Testing
         let host = try FakeHost(ports: [1, 2, 3])
         let everything: [(Request, Failure.Code)] = [
             (.start, .invalidState),
-            (.exec(process: ProcessIdentifier(rawValue: 1), plan: [65], streams: ProcessStreams(terminal: false)), .invalidState),
+            (.exec(process: ProcessIdentifier(rawValue: 1), plan: [65], group: "", streams: ProcessStreams(terminal: false)), .invalidState),
             (.signal(process: .container, number: 15, everyProcess: false), .noSuchProcess),
             (.signal(process: .container, number: 65, everyProcess: false), .other),
             (.signal(process: .container, number: -1, everyProcess: true), .other),
             (.resize(process: .container, size: TerminalSize(columns: 1, rows: 1)), .noSuchProcess),
             (.wait(process: .container), .unsupported),
             (.state, .unsupported),
+            (.outOfMemory(after: nil), .unsupported),
         ]
         for (index, (request, code)) in everything.enumerated() {
             try host.send(request, UInt32(100 + index))
@@ -37,7 +38,7 @@ import Testing
         }
         try host.stream(1).with { (socket) throws(SystemError) in try socket.writeAll([10]) }
         #expect(try host.exitStatus(of: .container) == .exited(4))
-        try host.send(.exec(process: ProcessIdentifier(rawValue: 1), plan: [65], streams: ProcessStreams(terminal: false)), 5)
+        try host.send(.exec(process: ProcessIdentifier(rawValue: 1), plan: [65], group: "", streams: ProcessStreams(terminal: false)), 5)
         guard case .failed(let failure) = try host.reply(to: 5) else { return fail("exec in a stopped container") }
         #expect(failure.code == .invalidState)
     }
@@ -47,7 +48,7 @@ import Testing
         for number: UInt32 in 1...20 {
             let process = ProcessIdentifier(rawValue: number)
             let streams = ProcessStreams(terminal: false, input: 0, output: number == 1 ? 2 : 0)
-            try host.send(.exec(process: process, plan: Array("echo \(number); exit \(number)".utf8), streams: streams), 10 + number)
+            try host.send(.exec(process: process, plan: Array("echo \(number); exit \(number)".utf8), group: "", streams: streams), 10 + number)
             guard case .created = try host.reply(to: 10 + number) else { return fail("not created") }
             #expect(try host.exitStatus(of: process) == .exited(UInt8(number)))
         }
@@ -56,11 +57,35 @@ import Testing
         guard case .processes(let entries) = try host.reply(to: 90) else { return fail("no list") }
         #expect(entries.map(\.command) == ["sleep 60"])
         #expect(entries.first?.parent == getpid() && entries.first?.user == getuid())
-        try host.send(.exec(process: ProcessIdentifier(rawValue: 99), plan: [], streams: ProcessStreams(terminal: false)), 91)
+        try host.send(.exec(process: ProcessIdentifier(rawValue: 99), plan: [], group: "", streams: ProcessStreams(terminal: false)), 91)
         guard case .failed(let failure) = try host.reply(to: 91) else { return fail("executed nothing") }
         #expect(failure.code == .executableNotFound)
         try host.send(.signal(process: .container, number: SIGKILL, everyProcess: true), 92)
         #expect(try host.exitStatus(of: .container) == .signaled(SIGKILL))
+    }
+
+    @Test func limitsAndStatistics() throws {
+        let host = try run("exec sleep 60", ProcessStreams(terminal: false))
+        try host.send(.update(resources: [1, 2]), 3)
+        #expect(try host.reply(to: 3) == .done)
+        #expect(host.backend.resources == [1, 2])
+        try host.send(.update(resources: []), 4)
+        #expect(try host.reply(to: 4) == .failed(Failure(.unsupported, "cgroup: no")))
+        try host.send(.statistics, 5)
+        #expect(try host.reply(to: 5) == .statistics(Array("{}".utf8)))
+        try host.send(.signal(process: .container, number: SIGKILL, everyProcess: true), 92)
+        #expect(try host.exitStatus(of: .container) == .signaled(SIGKILL))
+        #expect(!host.replies.contains { $0.request == 0 && $0.reply == .outOfMemory(kills: 0) })
+    }
+
+    /// Whoever hears of the end has heard of the reason.
+    @Test func outOfMemoryIsToldBeforeTheEnd() throws {
+        let host = try run("exec sleep 60", ProcessStreams(terminal: false))
+        host.backend.kills = 3
+        try host.send(.signal(process: .container, number: SIGKILL, everyProcess: false), 3)
+        #expect(try host.exitStatus(of: .container) == .signaled(SIGKILL))
+        let events = host.replies.filter { $0.request == 0 }.map(\.reply)
+        #expect(events == [.outOfMemory(kills: 3), .exited(process: .container, status: .signaled(SIGKILL))])
     }
 
     @Test func anObstacleFailsTheCreation() throws {
@@ -85,7 +110,7 @@ import Testing
     }
 
     @Test(arguments: [
-        Frame(kind: 0, request: 5, payload: []), Frame(kind: 10, request: 5, payload: []), Frame(kind: 0x8001, request: 5, payload: []),
+        Frame(kind: 0, request: 5, payload: []), Frame(kind: 13, request: 5, payload: []), Frame(kind: 10, request: 5, payload: []), Frame(kind: 0x8001, request: 5, payload: []),
         Frame(kind: 1, request: 5, payload: []), Frame(kind: 1, request: 5, payload: [255, 255, 255, 255, 1]),
         Frame(kind: 2, request: 5, payload: [0]), Frame(kind: 4, request: 5, payload: [0, 0, 0, 0, 9, 0, 0, 0, 2]),
     ])
