@@ -41,6 +41,10 @@ demo: all ## run busybox in a microVM and show what it saw
 test: all ## run all tests
 	@scripts/test $(STAGE)
 
+.PHONY: fuzz
+fuzz: dependencies ## feed the parsers a million inputs each (COUNT=, SEED=)
+	@scripts/fuzz $(or $(COUNT),1000000) $(or $(SEED),1)
+
 .PHONY: bench
 bench: all ## measure a start, phase by phase, beside runc, crun and QEMU
 	@scripts/install-dependencies bench

@@ -27,7 +27,7 @@ struct NamespacePlan {
                 if namespace.type == .cgroup || namespace.type == .time { unshared.insert(bit) } else { cloned.insert(bit) }
                 continue
             }
-            joins.append((bit, try Self.open(path, bit, "linux.namespaces[\(index)].path")))
+            joins.append((bit, try Self.open(path, namespace.type, "config.json: linux.namespaces[\(index)].path")))
         }
         guard cloned.contains(.mount) || joins.contains(where: { $0.namespaces == .mount }) else {
             throw LaunchError(.unsupported, "linux.namespaces: a mount namespace is required")
@@ -42,15 +42,15 @@ struct NamespacePlan {
         }
     }
 
-    private static func open(_ path: String, _ bit: NamespaceSet, _ field: String) throws(LaunchError) -> SharedDescriptor {
+    private static func open(_ path: String, _ kind: NamespaceSpec.Kind, _ field: String) throws(LaunchError) -> SharedDescriptor {
         let type: UInt64
         do throws(SystemError) {
             let descriptor = try OwnedDescriptor(opening: path, flags: O_RDONLY | O_NONBLOCK)
             // Whatever else the path names, setns(2) would only say that it is invalid.
             do throws(SystemError) { type = try descriptor.namespaceType() } catch { throw SystemError(error.errno, "no namespace", path: path) }
-            if type == bit.rawValue { return SharedDescriptor(descriptor) }
+            if type == kind.cloneFlag { return SharedDescriptor(descriptor) }
         } catch { throw LaunchError(field, error) }
-        throw LaunchError(.other, "\(field): \(path) is a \(NamespaceSet(rawValue: type).names) namespace, not a \(bit.names) namespace")
+        throw LaunchError(.other, "\(field): \(path) is no \(kind.rawValue) namespace: its kind is \(NamespaceSet(rawValue: type).names)")
     }
 
     /// All namespaces that a further process of the container must join: setns(2) with a pidfd takes them at once.

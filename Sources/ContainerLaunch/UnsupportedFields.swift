@@ -5,7 +5,7 @@ extension ContainerLauncher {
     ///
     /// Of hooks, `prestart`, `createRuntime`, `poststart` and `poststop` are the runtime's own to run, and so is `linux.intelRdt`.
     public static func unsupportedFields(of spec: RuntimeSpec) -> [ConfigurationError.Problem] {
-        guard let linux = spec.linux else { return [.init("linux", "is missing: a mount namespace is required")] }
-        return linux.namespaces.contains { $0.type == .mount } ? [] : [.init("linux.namespaces", "a mount namespace is required")]
+        guard spec.linux?.namespace(.mount) == nil else { return [] }
+        return [.init("linux.namespaces", "no mount namespace is listed, and without one the mounts would be the host's: add {\"type\": \"mount\"}")]
     }
 }

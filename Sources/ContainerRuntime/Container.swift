@@ -41,12 +41,19 @@ public final class Container {
         }
     }
 
+    /// Bytes of the longest config.json. What is written of it later (the state, the guest's plan) is longer, and has 16 MiB.
+    static let longestConfiguration = 4 << 20
+
     /// Reads and checks a bundle's config.json.
     public static func configuration(bundle: String, log: RuntimeLog) throws(RuntimeError) -> RuntimeSpec {
         let path = bundle + "/config.json"
         let text: [UInt8]
-        do throws(SystemError) { text = try readFile(path) } catch {
-            throw RuntimeError(error.errno == .noSuchFile ? "JSON specification file \(path) not found" : "cannot read config.json: \(error)")
+        do throws(SystemError) { text = try readFile(path, limit: longestConfiguration) } catch {
+            switch error.errno {
+            case .noSuchFile: throw RuntimeError("JSON specification file \(path) not found")
+            case .fileTooLarge: throw RuntimeError("\(path) is longer than \(longestConfiguration >> 20) MiB")
+            default: throw RuntimeError("cannot read config.json: \(error)")
+            }
         }
         do throws(ConfigurationError) {
             let (spec, unknown) = try RuntimeSpec.parse(text)
@@ -258,7 +265,7 @@ public final class Container {
             throw RuntimeError("cannot exec in a stopped container", exitStatus: 255)
         }
         let problems = process.problems(path: "process")
-        guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
+        guard problems.isEmpty else { throw RuntimeError(ConfigurationError.text(problems), exitStatus: 255) }
         return try sandbox(record.isolation).exec(process, wanted, record)
     }
 

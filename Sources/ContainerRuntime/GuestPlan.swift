@@ -85,7 +85,7 @@ public struct GuestPlan: Sendable {
         let linux = spec.linux ?? LinuxSpec()
         for (index, namespace) in linux.namespaces.enumerated() {
             let path = namespace.path ?? ""
-            refuse(!path.isEmpty && namespace.type != .network, "linux.namespaces[\(index)].path", "a machine cannot join a \(namespace.type.rawValue) namespace of the host")
+            refuse(!path.isEmpty && namespace.type != .network, "linux.namespaces[\(index)].path", "a machine cannot join a namespace of the host (\(namespace.type.rawValue))")
             refuse(!path.isEmpty && namespace.type == .network, "linux.namespaces[\(index)].path", "joining a network namespace is not supported yet: leave the path out for a network of its own")
         }
         refuse(

@@ -17,6 +17,8 @@ struct HostNamespaces: Sandbox {
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.checkInitProgram()
         _ = try HostPlan(creation.spec, bundle: creation.bundle)
+        let changes = HostPlan.changesOfHost(creation.spec)
+        guard changes.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(changes))") }
         if creation.controlGroupDriver == .systemd { try SystemdScope.check() }
         if geteuid() != 0 { try Self.checkForOrdinaryUser(creation.spec.linux ?? LinuxSpec()) }
         try HostResourceControl.check(creation.spec, state)
@@ -27,12 +29,9 @@ struct HostNamespaces: Sandbox {
 
     /// In runc's words: an ordinary user has rights only in a user namespace of its own.
     private static func checkForOrdinaryUser(_ linux: LinuxSpec) throws(RuntimeError) {
-        guard let user = linux.namespace(.user) else {
+        if linux.namespace(.user) == nil {
             throw RuntimeError("rootless container requires user namespaces (config.json: linux.namespaces; `nacelle-oci spec --rootless` has one)")
         }
-        guard (user.path ?? "").isEmpty else { return }
-        if linux.uidMappings.isEmpty { throw RuntimeError("rootless containers requires at least one UID mapping (config.json: linux.uidMappings)") }
-        if linux.gidMappings.isEmpty { throw RuntimeError("rootless containers requires at least one GID mapping (config.json: linux.gidMappings)") }
     }
 
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
@@ -165,7 +164,7 @@ struct HostNamespaces: Sandbox {
 
     func exec(_ process: ProcessSpec, _ wanted: ExecOptions, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
         let problems = HostPlan.unsupportedFields(process)
-        guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
+        guard problems.isEmpty else { throw RuntimeError(ConfigurationError.text(problems), exitStatus: 255) }
         do throws(LaunchError) {
             let streams = try launchStreams(wanted.streams, wanted.preservedDescriptors)
             let launched = try existing(record).exec(process: process, streams: streams, subgroups: wanted.subgroups) { (terminal) throws(LaunchError) in

@@ -1,4 +1,5 @@
 internal import ContainerLaunch
+internal import JSONText
 internal import LinuxSystem
 internal import OCISpec
 
@@ -32,7 +33,26 @@ struct HostPlan {
         if let process = spec.process { problems += unsupportedFields(process) }
         if spec.vm != nil { problems.append(.init("vm", "there is no machine in namespace isolation")) }
         for key in spec.annotations.keys.sorted() where key.hasPrefix("dev.nacelle.") && key != MachineSettings.Annotation.isolation {
-            problems.append(.init("annotations.\(key)", "there is no machine in namespace isolation"))
+            problems.append(.init(memberPath("annotations", key), "there is no machine in namespace isolation"))
+        }
+        return problems
+    }
+
+    /// What would change the host, since the namespace that it is for is joined, and is the host's own.
+    static func changesOfHost(_ spec: RuntimeSpec) -> [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        for (index, namespace) in (spec.linux?.namespaces ?? []).enumerated() {
+            guard let path = namespace.path, !path.isEmpty, let joined = try? FileStatus(path: path),
+                let own = try? FileStatus(path: "/proc/self/ns/" + namespace.type.procName), (joined.inode, joined.fileSystem) == (own.inode, own.fileSystem)
+            else { continue }
+            let why = "would change the host: linux.namespaces[\(index)].path is this host's own \(namespace.type.rawValue) namespace"
+            if namespace.type == .uts {
+                if !(spec.hostname ?? "").isEmpty { problems.append(.init("hostname", why)) }
+                if !(spec.domainname ?? "").isEmpty { problems.append(.init("domainname", why)) }
+            }
+            for key in (spec.linux?.sysctl ?? [:]).keys.sorted() where LinuxSpec.namespace(ofSysctl: key) == namespace.type {
+                problems.append(.init(memberPath("linux.sysctl", key), why))
+            }
         }
         return problems
     }

@@ -1,3 +1,4 @@
+internal import JSONText
 public import OCISpec
 
 /// What a user or an engine may ask for (`--isolation`, the annotation, the program's name).
@@ -19,7 +20,7 @@ public enum IsolationChoice: String, Sendable, CaseIterable {
         let field = "annotations.\(MachineSettings.Annotation.isolation)"
         let annotation = try spec.annotations[MachineSettings.Annotation.isolation].map { (text) throws(RuntimeError) in
             guard let choice = IsolationChoice(rawValue: text) else {
-                throw RuntimeError("config.json: \(field): \"\(text)\" is no isolation: there are microvm, namespace and auto")
+                throw RuntimeError("config.json: \(field): \(quoted(text)) is no isolation: there are microvm, namespace and auto")
             }
             return choice
         }

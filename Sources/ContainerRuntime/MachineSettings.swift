@@ -1,4 +1,5 @@
 internal import Glibc
+internal import JSONText
 internal import LinuxSystem
 public import OCISpec
 
@@ -41,19 +42,19 @@ public struct MachineSettings: Equatable, Sendable {
     public init(_ spec: RuntimeSpec, components: Components) throws(RuntimeError) {
         let notes = spec.annotations
         for key in notes.keys.sorted() where key.hasPrefix("dev.nacelle.") && !Annotation.all.contains(key) {
-            throw RuntimeError("config.json: annotations.\(key): there is no such setting; there are \(Annotation.all.joined(separator: ", "))")
+            throw RuntimeError("config.json: \(memberPath("annotations", key)): there is no such setting; there are \(Annotation.all.joined(separator: ", "))")
         }
         func number<N: FixedWidthInteger>(_ key: String, _ range: ClosedRange<N>) throws(RuntimeError) -> N? {
             guard let text = notes[key] else { return nil }
             guard let value = N(text), range.contains(value) else {
-                throw RuntimeError("config.json: annotations.\(key): \"\(text)\" is not a number from \(range.lowerBound) to \(range.upperBound)")
+                throw RuntimeError("config.json: annotations.\(key): \(quoted(text)) is not a number from \(range.lowerBound) to \(range.upperBound)")
             }
             return value
         }
         let hardware = spec.vm?.hwConfig
         let notedMemory = try notes[Annotation.memory].map { (text) throws(RuntimeError) in
             guard let size = Self.mebibytes(text) else {
-                throw RuntimeError("config.json: annotations.\(Annotation.memory): \"\(text)\" is not a size: MiB are expected, or a number with M or G")
+                throw RuntimeError("config.json: annotations.\(Annotation.memory): \(quoted(text)) is not a size: MiB are expected, or a number with M or G")
             }
             return size
         }
@@ -69,9 +70,15 @@ public struct MachineSettings: Equatable, Sendable {
         let notedTimeout: Int64? = try number(Annotation.bootTimeout, Self.bootTimeouts)
         bootTimeout = notedTimeout ?? components.configuration.bootTimeout ?? Self.defaultBootTimeout
         trace = notes[Annotation.trace]
-        try check(
-            memoryField: hardware?.memory == nil ? "" : "config.json: vm.hwConfig.memory: ",
-            vcpusField: hardware?.vcpus == nil ? "" : "config.json: vm.hwConfig.vcpus: ")
+        let file = components.configuration
+        let memoryField: String? =
+            if hardware?.memory != nil { "config.json: vm.hwConfig.memory" }
+            else if notedMemory != nil { "config.json: annotations.\(Annotation.memory)" }
+            else if Self.memory(for: spec) == nil, file.memory != nil { file.path.map { "\($0): machine.memory" } }
+            else { nil }
+        let kernelField: String? =
+            if spec.vm?.kernel != nil { "config.json: vm.kernel.path" } else if notes[Annotation.kernel] != nil { "config.json: annotations.\(Annotation.kernel)" } else { nil }
+        try check(memoryField: memoryField, kernelField: kernelField)
     }
 
     /// A size in MiB, or with a unit: `512`, `512M`, `512MiB`, `2G`, `2GiB`.
@@ -89,16 +96,22 @@ public struct MachineSettings: Equatable, Sendable {
     }
 
     /// The fields are those that a value comes from, when it is one field.
-    private func check(memoryField: String, vcpusField: String) throws(RuntimeError) {
+    private func check(memoryField: String?, kernelField: String?) throws(RuntimeError) {
+        func refuse(_ field: String?, _ why: String) -> RuntimeError { RuntimeError(field.map { "\($0): \(why)" } ?? why) }
         guard memory >= Self.minimumMemory else {
-            throw RuntimeError("\(memoryField)the machine's memory of \(memory) MiB is too small: a guest needs \(Self.minimumMemory) MiB at least")
+            throw refuse(memoryField, "a machine's memory of \(memory) MiB is too small: a guest needs \(Self.minimumMemory) MiB at least")
         }
         let host = Self.hostMemory()
-        guard memory <= host else { throw RuntimeError("\(memoryField)the machine's memory of \(memory) MiB is larger than the host's \(host) MiB") }
-        guard (1...Self.maximumVCPUs).contains(vcpus) else { throw RuntimeError("\(vcpusField)\(vcpus) vCPUs are not possible: 1 to \(Self.maximumVCPUs) are") }
-        for (name, text) in [("kernel", kernel), ("command line", commandLine), ("console", console ?? ""), ("trace", trace ?? "")] {
-            guard !text.contains("\n"), !text.utf8.contains(0) else { throw RuntimeError("the machine's \(name) must be one line") }
+        guard memory <= host else { throw refuse(memoryField, "a machine's memory of \(memory) MiB is larger than the host's \(host) MiB") }
+        // What an annotation, a limit or the file says is in range.
+        guard (1...Self.maximumVCPUs).contains(vcpus) else {
+            throw refuse("config.json: vm.hwConfig.vcpus", "\(vcpus) vCPUs are not possible: 1 to \(Self.maximumVCPUs) are")
         }
+        let texts = [
+            (kernelField ?? "the machine's kernel", kernel), ("config.json: annotations.\(Annotation.commandLine)", commandLine),
+            ("config.json: annotations.\(Annotation.console)", console ?? ""), ("config.json: annotations.\(Annotation.trace)", trace ?? ""),
+        ]
+        for (field, text) in texts where text.contains(where: \.isNewline) || text.utf8.contains(0) { throw refuse(field, "must be one line without NUL bytes") }
     }
 
     /// From the memory limit, with room for the guest's own; a limit beyond the host's memory is none.

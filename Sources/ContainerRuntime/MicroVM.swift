@@ -142,7 +142,7 @@ struct MicroVM: Sandbox {
     func exec(_ process: ProcessSpec, _ wanted: ExecOptions, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
         if wanted.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         let problems = GuestPlan.unsupportedFields(process)
-        guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))", exitStatus: 255) }
+        guard problems.isEmpty else { throw RuntimeError(ConfigurationError.text(problems), exitStatus: 255) }
         var process = process
         // At most "unconfined": see GuestPlan.
         process.apparmorProfile = nil

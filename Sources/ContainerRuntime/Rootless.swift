@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import JSONText
 internal import LinuxSystem
 
 /// What an ordinary user's runtime does otherwise, by runc's rules.
@@ -19,7 +20,7 @@ public enum Rootless {
         case nil, "", "auto": return nil
         case "1", "t", "T", "true", "TRUE", "True": return true
         case "0", "f", "F", "false", "FALSE", "False": return false
-        case let word?: throw RuntimeError("--rootless: \"\(word)\" is not one of true, false, auto")
+        case let word?: throw RuntimeError("--rootless: \(quoted(word)) is not one of true, false, auto")
         }
     }
 

@@ -32,11 +32,11 @@ public final class RuntimeLog {
     /// An error goes to the log and to standard error.
     public func error(_ message: String) {
         log(.error, message)
-        if file != nil { write(2, "\(message)\n") }
+        if file != nil { write(2, "\(printable(message))\n") }
     }
 
     private func log(_ level: Level, _ message: String) {
-        guard let file else { return write(2, format == .json ? json(level, message) : "\(level.short)[0000] \(message)\n") }
+        guard let file else { return write(2, format == .json ? json(level, message) : "\(level.short)[0000] \(printable(message))\n") }
         write(file.rawValue, format == .json ? json(level, message) : "time=\"\(Timestamp.now())\" level=\(level.word) msg=\(JSONValue.string(message).text())\n")
     }
 

@@ -104,7 +104,7 @@ public struct StateDirectory: Sendable {
     public func load() throws(RuntimeError) -> ContainerRecord {
         let text: [UInt8]
         do throws(SystemError) {
-            text = try readFile(recordPath, limit: 1 << 20)
+            text = try readFile(recordPath)
         } catch where error.errno == .noSuchFile || error.errno == .notDirectory {
             throw RuntimeError("container does not exist")
         } catch { throw RuntimeError("cannot read the state of container \(id)", error) }

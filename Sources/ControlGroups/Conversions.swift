@@ -41,11 +41,4 @@ public enum Conversions {
         if swap < limit { throw .invalidValue(field: "memory.swap", reason: "memory+swap limit must be at least the memory limit") }
         return "\(swap - limit)"
     }
-
-    /// "64KB", "2MB", "1GB": how hugetlb files are named. The specification uses the same names.
-    public static func isHugepageSize(_ size: String) -> Bool {
-        guard let unit = ["KB", "MB", "GB"].first(where: { size.hasSuffix($0) }) else { return false }
-        let digits = size.dropLast(unit.count)
-        return digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } && UInt64(digits) ?? 0 > 0
-    }
 }

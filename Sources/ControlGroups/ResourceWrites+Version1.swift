@@ -13,7 +13,7 @@ public func version1Writes(_ resources: ResourcesSpec) throws(ControlGroupError)
     if let pids = resources.pids, let limit = Conversions.limit(pids.limit) { writes.append(ResourceWrite("pids", "pids.max", limit)) }
     if let blockIO = resources.blockIO { writes += version1Writes(blockIO) }
     for limit in resources.hugepageLimits {
-        guard Conversions.isHugepageSize(limit.pageSize) else { throw .invalidValue(field: "hugepageLimits", reason: "invalid page size \(limit.pageSize)") }
+        guard limit.hasPageSize else { throw .invalidValue(field: "hugepageLimits", reason: "invalid page size \(limit.pageSize)") }
         writes.append(ResourceWrite("hugetlb", "hugetlb.\(limit.pageSize).limit_in_bytes", "\(limit.limit)"))
         writes.append(ResourceWrite("hugetlb", "hugetlb.\(limit.pageSize).rsvd.limit_in_bytes", "\(limit.limit)", optional: true))
     }

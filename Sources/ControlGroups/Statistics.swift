@@ -145,7 +145,7 @@ struct GroupFiles {
         return names.compactMap { name in
             guard name.hasPrefix("hugetlb."), name.hasSuffix(suffix) else { return nil }
             let size = String(name.dropFirst("hugetlb.".count).dropLast(suffix.count))
-            return Conversions.isHugepageSize(size) ? size : nil
+            return ResourcesSpec.HugepageLimitSpec.isPageSize(size) ? size : nil
         }
     }
 }

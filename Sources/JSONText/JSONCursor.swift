@@ -39,10 +39,10 @@ public struct JSONCursor: Sendable {
         switch value {
         case .integer(let integer): result = Integer(exactly: integer)
         case .unsigned(let integer): result = Integer(exactly: integer)
-        case .number: throw mismatch("an integer")
+        case .number(let number): throw JSONShapeError(path: path, problem: "expected an integer, found \(number)")
         default: throw mismatch("an integer")
         }
-        guard let result else { throw JSONShapeError(path: path, problem: "the number is not from \(Integer.min) to \(Integer.max)") }
+        guard let result else { throw JSONShapeError(path: path, problem: "\(value.text()) is not from \(Integer.min) to \(Integer.max)") }
         return result
     }
 
@@ -69,7 +69,7 @@ public struct JSONCursor: Sendable {
     public func map<Element>(_ convert: (JSONCursor) throws(JSONShapeError) -> Element) throws(JSONShapeError) -> [(key: String, value: Element)] {
         guard case .object(let object) = value else { throw mismatch("an object") }
         var result: [(key: String, value: Element)] = []
-        for member in object.members { result.append((member.key, try convert(JSONCursor(member.value, path: JSONMembers.join(path, member.key))))) }
+        for member in object.members { result.append((member.key, try convert(JSONCursor(member.value, path: memberPath(path, member.key))))) }
         return result
     }
 }
@@ -84,23 +84,21 @@ public struct JSONMembers: Sendable {
         self.path = path
     }
 
-    static func join(_ path: String, _ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
-
     /// The member, or nil when it is absent or null.
     public subscript(key: String) -> JSONCursor? {
         guard let value = object[key], value != .null else { return nil }
-        return JSONCursor(value, path: Self.join(path, key))
+        return JSONCursor(value, path: memberPath(path, key))
     }
 
     /// - Throws: when the member is absent.
     public func required(_ key: String) throws(JSONShapeError) -> JSONCursor {
-        guard let cursor = self[key] else { throw JSONShapeError(path: Self.join(path, key), problem: "is missing") }
+        guard let cursor = self[key] else { throw JSONShapeError(path: memberPath(path, key), problem: "is missing") }
         return cursor
     }
 
-    /// The paths of members that are not among those named.
-    public func unknown(besides known: [String]) -> [String] {
-        object.members.filter { !known.contains($0.key) }.map { Self.join(path, $0.key) }
+    /// Adds the paths of members that are not among those named.
+    public func addUnknown(besides known: [String], to paths: inout [String]) {
+        for member in object.members where !known.contains(member.key) { paths.append(memberPath(path, member.key)) }
     }
 
     public var keys: [String] { object.members.map(\.key) }

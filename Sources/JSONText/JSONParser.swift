@@ -92,7 +92,7 @@ private struct JSONParser {
             guard position < text.count, text[position] == UInt8(ascii: "\"") else { throw failure("a member's name in quotes is expected") }
             let start = position
             let key = try string()
-            guard keys.insert(key).inserted else { throw failure("the member \"\(key)\" occurs twice", at: start) }
+            guard keys.insert(key).inserted else { throw failure("the member \(quoted(key)) occurs twice", at: start) }
             skipBlanks()
             guard take(UInt8(ascii: ":")) else { throw failure("`:` is expected") }
             skipBlanks()

@@ -20,6 +20,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, CustomStringConvertib
     public static let isDirectory = Errno(rawValue: EISDIR)
     public static let invalidArgument = Errno(rawValue: EINVAL)
     public static let notTerminal = Errno(rawValue: ENOTTY)
+    public static let fileTooLarge = Errno(rawValue: EFBIG)
     public static let noSpace = Errno(rawValue: ENOSPC)
     public static let readOnly = Errno(rawValue: EROFS)
     public static let brokenPipe = Errno(rawValue: EPIPE)

@@ -109,8 +109,13 @@ public struct DeviceSpec: SpecObject {
     public mutating func map(_ mapper: inout SpecMapper) throws(JSONShapeError) {
         try mapper.required("path", &path)
         try mapper.required("type", &type)
-        try mapper.defaulted("major", &major, 0)
-        try mapper.defaulted("minor", &minor, 0)
+        if type == .fifo {
+            try mapper.defaulted("major", &major, 0)
+            try mapper.defaulted("minor", &minor, 0)
+        } else {
+            try mapper.required("major", &major)
+            try mapper.required("minor", &minor)
+        }
         try mapper.optional("fileMode", &fileMode)
         try mapper.optional("uid", &uid)
         try mapper.optional("gid", &gid)

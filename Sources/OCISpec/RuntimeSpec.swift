@@ -65,12 +65,22 @@ public enum ConfigurationError: Error, Equatable, Sendable, CustomStringConverti
         public var description: String { "\(path): \(text)" }
     }
 
-    public var description: String {
+    public var description: String { "config.json: \(reason)" }
+
+    /// What is wrong, without the name of the file.
+    public var reason: String {
         switch self {
-        case .notJSON(let error): "config.json is not JSON: \(error)"
-        case .shape(let error): "config.json: \(error)"
-        case .invalid(let problems): "config.json: " + problems.map(\.description).joined(separator: "; ")
+        case .notJSON(let error): "is not JSON: \(error)"
+        case .shape(let error): "\(error)"
+        case .invalid(let problems): Self.text(problems)
         }
+    }
+
+    /// All of them on one line, but for so many that nobody would read them.
+    public static func text(_ problems: [Problem]) -> String {
+        let most = 20
+        let shown = problems.prefix(most).map(\.description).joined(separator: "; ")
+        return problems.count > most ? "\(shown); and \(problems.count - most) more" : shown
     }
 }
 

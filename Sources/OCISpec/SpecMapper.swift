@@ -23,8 +23,10 @@ extension SpecObject {
     public init(_ cursor: JSONCursor, unknown: inout [String]) throws(JSONShapeError) {
         self.init()
         var mapper = SpecMapper(reading: try cursor.object(), unknown: unknown)
+        // The mapper's alone meanwhile: adding to an array that two have would copy it each time.
+        unknown = []
         try map(&mapper)
-        unknown = mapper.unknownFields
+        unknown = mapper.unknownFields()
     }
 
     public var json: JSONValue {
@@ -86,7 +88,11 @@ public struct SpecMapper {
         return true
     }
 
-    var unknownFields: [String] { unknown + (input?.unknown(besides: known) ?? []) }
+    /// The paths of all fields that were not asked for, here and below.
+    mutating func unknownFields() -> [String] {
+        input?.addUnknown(besides: known, to: &unknown)
+        return unknown
+    }
 
     /// An optional field: nil is absent.
     public mutating func optional<Value: SpecValue>(_ key: String, _ field: inout Value?) throws(JSONShapeError) {
@@ -143,9 +149,10 @@ public struct SpecMapper {
         }
         known.append(key)
         field = [:]
-        var unknown = unknown
-        for (name, value) in try input[key]?.map({ (cursor) throws(JSONShapeError) in try Value(cursor, unknown: &unknown) }) ?? [] { field[name] = value }
-        self.unknown = unknown
+        var found = unknown
+        unknown = []
+        for (name, value) in try input[key]?.map({ (cursor) throws(JSONShapeError) in try Value(cursor, unknown: &found) }) ?? [] { field[name] = value }
+        unknown = found
     }
 
     private static func object<Value>(_ values: [String: Value], _ convert: (Value) -> JSONValue) -> JSONValue {
@@ -179,6 +186,7 @@ extension UInt64: SpecValue {}
 extension Array: SpecValue where Element: SpecValue {
     public init(_ cursor: JSONCursor, unknown: inout [String]) throws(JSONShapeError) {
         var found = unknown
+        unknown = []
         self = try cursor.array { (element) throws(JSONShapeError) in try Element(element, unknown: &found) }
         unknown = found
     }
@@ -193,7 +201,7 @@ extension SpecWord {
     public init(_ cursor: JSONCursor, unknown: inout [String]) throws(JSONShapeError) {
         let word = try cursor.string()
         guard let value = Self(rawValue: word) else {
-            throw JSONShapeError(path: cursor.path, problem: "\"\(word)\" is not one of \(Self.allCases.map { $0.rawValue }.joined(separator: ", "))")
+            throw JSONShapeError(path: cursor.path, problem: "\(quoted(word)) is not one of \(Self.allCases.map { $0.rawValue }.joined(separator: ", "))")
         }
         self = value
     }

@@ -18,8 +18,8 @@ struct Exec: ParsableCommand {
     @Option(name: [.short, .long], help: "A file with the specification's process object.") var process: String?
     @Flag(name: [.short, .long], help: "Do not wait.") var detach = false
     @Option(help: "File for the pid of the process that stands for it.") var pidFile: String?
-    @Option(help: "SELinux label; not in a machine.") var processLabel: String?
-    @Option(help: "AppArmor profile; not in a machine.") var apparmor: String?
+    @Option(help: "SELinux label; refused for a machine and where the host has no SELinux.") var processLabel: String?
+    @Option(help: "AppArmor profile; refused for a machine and where the host has no AppArmor.") var apparmor: String?
     @Flag(help: "It cannot gain privileges.") var noNewPrivs = false
     @Option(name: [.short, .long], help: "A capability to add; repeatable.") var cap: [String] = []
     @Option(help: "Pass so many further descriptors on, from 3: not possible into a machine.") var preserveFds = 0
@@ -105,7 +105,7 @@ struct Exec: ParsableCommand {
         if let process {
             let text: [UInt8]
             do throws(SystemError) { text = try readFile(absolutePath(process)) } catch { throw RuntimeError("cannot read the process file", error) }
-            do throws(ConfigurationError) { return try ProcessSpec.parse(text).process } catch { throw RuntimeError("\(error)") }
+            do throws(ConfigurationError) { return try ProcessSpec.parse(text).process } catch { throw RuntimeError("\(process): \(error.reason)") }
         }
         guard !command.isEmpty else { throw RuntimeError("process args cannot be empty") }
         var result = try container.baseProcess()

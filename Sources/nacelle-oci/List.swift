@@ -12,6 +12,7 @@ struct List: ParsableCommand {
     @Flag(name: [.short, .long], help: "Names only.") var quiet = false
 
     func run() throws {
+        _ = try parent.makeLog()
         let identifiers = try StateDirectory.identifiers(root: parent.absoluteRoot)
         if quiet {
             for id in identifiers { print(id) }

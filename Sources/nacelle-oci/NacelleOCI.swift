@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import ContainerRuntime
 import Glibc
+import JSONText
 import LinuxSystem
 import OCISpec
 import Synchronization
@@ -34,6 +35,11 @@ struct NacelleOCI: ParsableCommand {
     @Option(help: "crun's: cgroupfs (the default), systemd (the same as --systemd-cgroup), or disabled.") var cgroupManager: ControlGroupDriver?
     @Option(help: "Do without control groups and device rules where they cannot be had: true, false or auto (the default).") var rootless: String?
     @Option(help: ArgumentHelp("Accepted as runc does.", visibility: .hidden)) var criu: String?
+
+    func validate() throws {
+        if root?.isEmpty == true { throw ValidationError("--root: is empty: the name of a folder is expected") }
+        do throws(RuntimeError) { _ = try Rootless.choice(rootless) } catch { throw ValidationError(error.message) }
+    }
 
     func makeLog() throws(RuntimeError) -> RuntimeLog {
         let file = try configuration()
@@ -99,10 +105,11 @@ enum Program {
         let arguments = Array(CommandLine.arguments.dropFirst())
         if arguments == ["-v"] || arguments == ["--version"] { return print(Version.text) }
         if arguments.first == ExecHelper.verb { ExecHelper.run(Array(arguments.dropFirst())) }
-        var failureLog: (() -> RuntimeLog?) = { nil }
+        let failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
         do {
-            var command = try PlainArguments.command(arguments) ?? Globals.specCommand(arguments) ?? NacelleOCI.parseAsRoot(arguments)
-            failureLog = { Globals.parse(arguments).flatMap { try? $0.makeLog() } }
+            let plain = try PlainArguments.command(arguments) ?? Globals.specCommand(arguments)
+            if plain == nil { try Globals.checkVerb(arguments) }
+            var command = try plain ?? NacelleOCI.parseAsRoot(arguments)
             try command.run()
         } catch let error as RuntimeError {
             if let log = failureLog() { log.error(error.message) } else { complain(error.message) }
@@ -121,14 +128,13 @@ enum Program {
         }
     }
 
-    private static func complain(_ text: String) { writeError(text + "\n") }
+    private static func complain(_ text: String) { writeError(printable(text) + "\n") }
 }
 
 func writeError(_ text: String) { if let standardError = try? OwnedDescriptor(duplicating: 2) { try? standardError.writeAll(Array(text.utf8)) } }
 
 /// The global flags by themselves, for errors that come before (or outside of) a verb.
 private enum Globals {
-    /// Only the flags before the verb; the rest may be what is wrong.
     static func parse(_ arguments: [String]) -> NacelleOCI? { try? NacelleOCI.parse(split(arguments).own) }
 
     /// `spec --rootless` is a flag and the global `--rootless` has a value: ArgumentParser would take the one for the other.
@@ -138,6 +144,14 @@ private enum Globals {
         return try Spec.parse(Array(rest.dropFirst()))
     }
 
+    /// ArgumentParser would call an unknown verb, and all that follows it, unexpected arguments.
+    static func checkVerb(_ arguments: [String]) throws(RuntimeError) {
+        let verbs = NacelleOCI.configuration.subcommands.compactMap { $0.configuration.commandName }
+        guard let verb = split(arguments).rest.first, verb != "help", !verbs.contains(verb) else { return }
+        throw RuntimeError("unknown verb \(quoted(verb)): there are \(verbs.joined(separator: ", "))")
+    }
+
+    /// Only the flags before the verb; the rest may be what is wrong.
     private static func split(_ arguments: [String]) -> (own: [String], rest: ArraySlice<String>) {
         var own: [String] = []
         var index = 0

@@ -102,6 +102,8 @@ struct PlainArguments {
             guard let known = ControlGroupDriver(rawValue: asked) else { return nil }
             driver = known
         }
+        // Refused by `validate`.
+        guard values["--root"] != "", (try? Rootless.choice(values["--rootless"])) != nil else { return nil }
         var command = NacelleOCI()
         (command.root, command.log, command.logFormat) = (values["--root"], values["--log"], format)
         (command.debug, command.systemdCgroup) = (flags.contains("--debug"), flags.contains("--systemd-cgroup"))

@@ -159,9 +159,9 @@ extension LaunchTests { @Suite struct JoinedNamespaceTests {
     @Test func pathsThatAreNoNamespaceOrAnother() throws {
         let bundle = try TestBundle()
         for (path, kind, expected) in [
-            ("/nonexistent/ns", Kind.network, "linux.namespaces[1].path: open /nonexistent/ns: no such file or directory"),
-            ("/dev/null", .ipc, "linux.namespaces[1].path: no namespace /dev/null: inappropriate ioctl for device"),
-            ("/proc/self/ns/ipc", .pid, "linux.namespaces[1].path: /proc/self/ns/ipc is a ipc namespace, not a pid namespace"),
+            ("/nonexistent/ns", Kind.network, "config.json: linux.namespaces[1].path: open /nonexistent/ns: no such file or directory"),
+            ("/dev/null", .ipc, "config.json: linux.namespaces[1].path: no namespace /dev/null: inappropriate ioctl for device"),
+            ("/proc/self/ns/ipc", .pid, "config.json: linux.namespaces[1].path: /proc/self/ns/ipc is no pid namespace: its kind is ipc"),
         ] {
             let wanted = spec(bundle, [NamespaceSpec(.mount), NamespaceSpec(kind, path: path)])
             let error = #expect(throws: LaunchError.self) { try launcher(wanted, bundle).create(streams: try Capture().streams()) }

@@ -126,7 +126,7 @@ struct MachineSettingsTests {
     }
 
     @Test("of the vm section", arguments: [
-        (UInt64(0), UInt32(1), "config.json: vm.hwConfig.memory: the machine's memory of 0 MiB is too small"), (.max, 1, "config.json: vm.hwConfig.memory: "),
+        (UInt64(0), UInt32(1), "config.json: vm.hwConfig.memory: a machine's memory of 0 MiB is too small"), (.max, 1, "config.json: vm.hwConfig.memory: "),
         (256 << 20, 0, "config.json: vm.hwConfig.vcpus: 0 vCPUs"), (256 << 20, .max, "config.json: vm.hwConfig.vcpus: 4294967295 vCPUs"),
     ])
     func refusedHardware(_ memory: UInt64, _ vcpus: UInt32, _ expected: String) {

@@ -61,7 +61,8 @@ struct ConfigurationTests {
     }
 
     static let refusals: [Refusal] = [
-        Refusal("linux.namespaces: a mount namespace is required") { $0.linux?.namespaces = [NamespaceSpec(.pid)] },
+        Refusal("linux.namespaces[0].path: /proc/self/ns/uts is no mount namespace: its kind is uts") { $0.linux?.namespaces = [NamespaceSpec(.mount, path: "/proc/self/ns/uts")] },
+        Refusal("linux.namespaces: no mount namespace is listed") { $0.linux?.namespaces = [NamespaceSpec(.pid)] },
         Refusal("linux.netDevices: find the device nacelle-none: no such device") { $0.linux?.netDevices = ["nacelle-none": NetDeviceSpec()] },
         Refusal("linux.memoryPolicy: MPOL_BIND 999: set_mempolicy: invalid argument") {
             $0.linux?.memoryPolicy = MemoryPolicySpec()

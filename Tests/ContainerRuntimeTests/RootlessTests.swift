@@ -135,10 +135,10 @@ struct RootlessTests {
                 expected = "rootless container requires user namespaces"
             case "uid mapping":
                 spec.linux?.uidMappings = []
-                expected = "rootless containers requires at least one UID mapping"
+                expected = "config.json: linux.uidMappings: is missing: a new user namespace has no users without"
             case "gid mapping":
                 spec.linux?.gidMappings = []
-                expected = "rootless containers requires at least one GID mapping"
+                expected = "config.json: linux.gidMappings: is missing: a new user namespace has no groups without"
             case "root":
                 spec.linux?.uidMappings = [Self.mapping(1, Self.user, 1)]
                 expected = "root is not mapped in linux.uidMappings and linux.gidMappings"

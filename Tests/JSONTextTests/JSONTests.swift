@@ -75,7 +75,7 @@ struct JSONTests {
     func integers() throws {
         let cursor = JSONCursor(.integer(300), path: "n")
         #expect(try cursor.integer(UInt16.self) == 300)
-        #expect(throws: JSONShapeError(path: "n", problem: "the number is not from 0 to 255")) { try cursor.integer(UInt8.self) }
+        #expect(throws: JSONShapeError(path: "n", problem: "300 is not from 0 to 255")) { try cursor.integer(UInt8.self) }
         #expect(throws: JSONShapeError.self) { try JSONCursor(.number(1.5)).integer(Int.self) }
     }
 
