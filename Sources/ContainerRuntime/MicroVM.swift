@@ -16,7 +16,7 @@ struct MicroVM: Sandbox {
         if creation.controlGroupDriver == .disabled, let field = MachineResources.ofHostAlone(creation.spec.linux?.resources).field {
             throw RuntimeError("config.json: \(field): only the host's control group can do this for a machine, and there is to be none")
         }
-        if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
+        if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds, LISTEN_FDS: descriptors of the host cannot be passed into a machine") }
         _ = try GuestPlan(creation.spec, bundle: creation.bundle)
         _ = try MachineSettings(creation.spec, components: creation.components)
         try HostResourceControl.check(creation.spec, state)

@@ -39,7 +39,7 @@ public final class ControlGroup {
 
     /// Where the group of a configuration is or would be; touches nothing.
     /// - Parameters:
-    ///   - path: linux.cgroupsPath; nil or empty: a child of the caller's own group, named by the container's identifier.
+    ///   - path: linux.cgroupsPath; nil or empty: a child (in version 2 a sibling) of the caller's own group, named by the container's identifier.
     public static func locate(path: String?, identifier: String) throws(ControlGroupError) -> ControlGroup {
         let layout = try ControlGroupLayout.current()
         guard !layout.hierarchies.isEmpty else { throw .notMounted }
@@ -102,7 +102,11 @@ public final class ControlGroup {
         guard let bytes = try? readFile(directory + "/cgroup.controllers") else { return }
         let available = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
         let line = available.map { "+\($0)" }.joined(separator: " ")
-        if (try? overwrite(directory + "/cgroup.subtree_control", line)) != nil { return }
+        do throws(SystemError) { return try overwrite(directory + "/cgroup.subtree_control", line) } catch {
+            // There are processes in it: those controllers that it could pass on all the same would make its children part of it, into
+            // which no process can be put ("domain invalid").
+            if error.errno == .busy { return }
+        }
         // One that cannot be enabled (realtime processes forbid cpu) must not keep the others off.
         for controller in available { try? overwrite(directory + "/cgroup.subtree_control", "+\(controller)") }
     }

@@ -88,7 +88,8 @@ public struct ControlGroupLayout: Equatable, Sendable {
     /// The directory of a group in one hierarchy.
     ///
     /// - Parameters:
-    ///   - path: linux.cgroupsPath. Absolute: from the hierarchy's root. Relative, or nil: from the caller's own group.
+    ///   - path: linux.cgroupsPath. Absolute: from the hierarchy's root. Relative, or nil: from the caller's own group, in version 2 from that
+    ///     one's parent, as under runc: a group with processes in it can pass no controllers on.
     ///   - identifier: the container's, the name when there is no path.
     ///   - membership: the caller's own group in this hierarchy.
     public static func directory(in hierarchy: ControlGroupHierarchy, path: String?, identifier: String, membership: String) throws(ControlGroupError) -> String {
@@ -98,7 +99,8 @@ public struct ControlGroupLayout: Equatable, Sendable {
         if wanted.hasPrefix("/") { return hierarchy.mountPoint + "/" + relative }
         var own = membership
         if own == hierarchy.root || own.hasPrefix(hierarchy.root + "/") { own = String(own.dropFirst(hierarchy.root.count)) }
-        guard let base = cleaned(own) else { throw .invalidPath(own) }
+        guard let inner = cleaned(own) else { throw .invalidPath(own) }
+        let base = hierarchy.isVersion2 ? inner.split(separator: "/").dropLast().joined(separator: "/") : inner
         return hierarchy.mountPoint + (base.isEmpty ? "" : "/" + base) + "/" + relative
     }
 

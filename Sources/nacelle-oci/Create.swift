@@ -24,8 +24,12 @@ struct BundleOptions: ParsableArguments {
     /// Makes the container, in either isolation.
     func create(_ container: Container, _ spec: RuntimeSpec, _ streams: Container.Streams, _ isolation: Isolation) throws(RuntimeError) -> Int32 {
         let listener = try pidfdSocket.map { (path) throws(RuntimeError) in try ProcessListener(path) }
+        var spec = spec
+        let sockets = ListenSockets.count
+        if sockets > 0 { spec.process?.env += ["LISTEN_FDS=\(sockets)", "LISTEN_PID=1"] }
         let pid = try container.create(
-            spec, bundle: path, streams: streams, pidFile: pidFile.map(absolutePath), isolation: isolation, preservedDescriptors: preserveFds)
+            spec, bundle: path, streams: streams, pidFile: pidFile.map(absolutePath), isolation: isolation,
+            preservedDescriptors: sockets + preserveFds)
         do throws(RuntimeError) { try listener?.tell(pid, "standard") } catch {
             try? container.delete(force: true)
             throw error
@@ -46,6 +50,16 @@ struct Create: ParsableCommand {
         let isolation = try parent.isolation(for: spec)
         let streams = try detachedStreams(spec.process, consoleSocket: options.consoleSocket, isolation)
         _ = try options.create(container, spec, streams, isolation)
+    }
+}
+
+/// Sockets that a service manager has opened for this process (sd_listen_fds(3)): its descriptors from 3 on.
+enum ListenSockets {
+    static var count: Int { number("LISTEN_PID") == getpid() ? Int(max(0, number("LISTEN_FDS") ?? 0)) : 0 }
+
+    private static func number(_ variable: String) -> Int32? {
+        guard let text = unsafe getenv(variable) else { return nil }
+        return unsafe Int32(String(cString: text))
     }
 }
 
@@ -81,11 +95,16 @@ func detachedStreams(_ process: ProcessSpec?, consoleSocket: String?, _ isolatio
     return .terminal(SharedDescriptor(try pair.slave.duplicate()))
 }
 
-/// A terminal of the size that the process asks for or, in the foreground, of the user's.
+/// A terminal of the size that the process asks for or, in the foreground, of the user's. Raw from the start: it is the guest's
+/// terminal that echoes and edits, also what is typed before the guest is there.
 func terminalPair(_ process: ProcessSpec, user: Bool = false) throws(RuntimeError) -> ConsolePair {
     let asked = process.consoleSize.map { (columns: $0.width, rows: $0.height) }
     let size = user ? UserTerminal.size ?? asked : asked
-    do throws(SystemError) { return try ConsolePair(columns: size?.columns ?? 0, rows: size?.rows ?? 0) } catch {
+    do throws(SystemError) {
+        let pair = try ConsolePair(columns: size?.columns ?? 0, rows: size?.rows ?? 0)
+        try TerminalDevice.makeRaw(pair.slave.rawValue)
+        return pair
+    } catch {
         throw RuntimeError("cannot make a terminal", error)
     }
 }

@@ -40,8 +40,9 @@ struct Exec: ParsableCommand {
     private func execute() throws {
         if preserveFds < 0 { throw RuntimeError("--preserve-fds: \(preserveFds) is no number of descriptors") }
         let container = try parent.container(id)
+        let isolation = try container.record().isolation
         let process = try description(container)
-        if try container.record().isolation == .namespace { return try executeOnHost(container, process) }
+        if isolation == .namespace { return try executeOnHost(container, process) }
         if preserveFds > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
         if process.terminal && !detach { return try runOnTerminal(container, process) }
         if process.terminal || consoleSocket != nil {

@@ -113,6 +113,28 @@ struct CommandTests {
         bundle.expectNothingLeft()
     }
 
+    @Test("sockets of a service manager are passed, with their number, if they are this process's")
+    func listenSockets() throws {
+        let bundle = try HostBundle("echo $LISTEN_FDS/$LISTEN_PID; cat <&3")
+        func run(_ pid: String) throws -> String {
+            let shell = Process()
+            shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+            let command = "\(Built.program ?? "") --root \(bundle.fixture.root) --isolation namespace run c"
+            shell.arguments = ["-c", "echo passed >\(bundle.fixture.folder)/three; LISTEN_FDS=1 LISTEN_PID=\(pid) exec \(command) 3<\(bundle.fixture.folder)/three"]
+            shell.environment = ["NACELLE_INIT": HostBundle.initProgram]
+            shell.currentDirectoryURL = URL(fileURLWithPath: bundle.fixture.bundle)
+            let output = Pipe()
+            shell.standardOutput = output
+            shell.standardError = FileHandle.nullDevice
+            try shell.run()
+            shell.waitUntilExit()
+            return String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        }
+        #expect(try run("$$") == "1/1\npassed\n")
+        #expect(try run("1") == "/\n")
+        bundle.expectNothingLeft()
+    }
+
     @Test("the terminal's master goes to the console socket, of create and of exec")
     func consoleSocket() throws {
         let bundle = try HostBundle("tty; stty size; while :; do sleep 0.05; done")

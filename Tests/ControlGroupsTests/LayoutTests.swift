@@ -67,21 +67,29 @@ import Testing
     }
 
     static let places: [(path: String?, root: String, membership: String, expected: String?)] = [
-        ("/a/b", "/", "/own", "/c/a/b"), ("//a/./b/", "/", "/own", "/c/a/b"), ("a/b", "/", "/own", "/c/own/a/b"), ("a", "/", "/", "/c/a"),
-        (nil, "/", "/own/deep", "/c/own/deep/id"), ("", "/", "/", "/c/id"), ("/a/x/../b", "/", "/", "/c/a/b"),
+        ("/a/b", "/", "/own", "/c/a/b"), ("//a/./b/", "/", "/own", "/c/a/b"), ("a/b", "/", "/own", "/c/a/b"), ("a", "/", "/own/deep", "/c/own/a"), ("a", "/", "/", "/c/a"),
+        (nil, "/", "/own/deep", "/c/own/id"), ("", "/", "/", "/c/id"), ("/a/x/../b", "/", "/", "/c/a/b"),
         // Nothing climbs out, and the root of the hierarchy is nobody's group.
         ("/..", "/", "/", nil), ("/../x", "/", "/", nil), ("a/../../x", "/", "/own", nil), ("/", "/", "/", nil), ("/.", "/", "/", nil), ("/a/..", "/", "/", nil),
         ("..", "/", "/own", nil), ("a\0b", "/", "/", nil), (nil, "/", "/../other", nil),
         // systemd's form, unless it is a path.
         ("system.slice:docker:abc", "/", "/", nil), ("::", "/", "/", nil), ("a:b", "/", "/", "/c/a:b"), ("/a:b:c", "/", "/", "/c/a:b:c"),
         // Only a part of the hierarchy is mounted: the caller's own group is seen from there.
-        ("a", "/box", "/box", "/c/a"), ("a", "/box", "/box/inner", "/c/inner/a"), ("a", "/box", "/boxes", "/c/boxes/a"), ("/a", "/box", "/box/inner", "/c/a"),
+        ("a", "/box", "/box", "/c/a"), ("a", "/box", "/box/inner/most", "/c/inner/a"), ("a", "/box", "/boxes/x", "/c/boxes/a"), ("/a", "/box", "/box/inner", "/c/a"),
     ]
     @Test(arguments: places.indices) func directories(index: Int) {
         let (path, root, membership, expected) = Self.places[index]
         let hierarchy = ControlGroupHierarchy(mountPoint: "/c", root: root, controllers: [])
         let directory = try? ControlGroupLayout.directory(in: hierarchy, path: path, identifier: "id", membership: membership)
         #expect(directory == expected, "\(path ?? "nil") \(root) \(membership)")
+    }
+
+    /// In version 1 processes and groups may be side by side.
+    @Test func relativePathsOfVersion1AreBelowTheOwnGroup() throws {
+        let hierarchy = ControlGroupHierarchy(mountPoint: "/c", root: "/", controllers: ["memory"])
+        for (path, expected) in [("a/b", "/c/own/a/b"), (nil, "/c/own/id"), ("/a", "/c/a")] as [(String?, String)] {
+            #expect(try ControlGroupLayout.directory(in: hierarchy, path: path, identifier: "id", membership: "/own") == expected)
+        }
     }
 
     @Test func aPathForSystemdIsToldFromAnImpossibleOne() {
