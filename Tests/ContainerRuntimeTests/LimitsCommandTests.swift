@@ -41,7 +41,7 @@ extension CommandTests {
             #expect(try resources(last) == resources("update " + expected), "\(flags): \(last)")
         }
         let kept = try fixture.container().state.configuration().linux?.resources
-        #expect(kept?.memory?.limit == -1 && kept?.memory?.swap == nil && kept?.cpu?.period == 60000 && kept?.cpu?.cpus == "0" && kept?.cpu?.shares == 512 && kept?.pids?.limit == -1)
+        #expect(kept?.memory?.limit == -1 && kept?.memory?.swap == nil && kept?.cpu?.period == 60000 && kept?.cpu?.cpus == "0" && kept?.cpu?.shares == 512 && kept?.pids?.limit == -1 && kept?.blockIO?.weight == 20)
         #expect(kept?.devices == fixture.spec.linux?.resources?.devices)
         #expect(try oci(fixture, "delete", "--force", "c").status == 0)
         fixture.expectNothingLeft()

@@ -164,6 +164,8 @@ struct JSONMutation {
     }
 
     private mutating func write(_ value: JSONValue) {
+        // Longer than any text that is read; what a few changes multiply could be gigabytes.
+        guard text.count < 5 << 20 else { return }
         blank()
         switch value {
         case .integer, .number, .unsigned:

@@ -119,14 +119,19 @@ struct MessageTarget: FuzzTarget {
     }
 
     private static func initMessage(_ random: inout Random) -> InitMessage {
-        switch random.below(8) {
+        switch random.below(13) {
         case 0: .plan(plan(&random))
-        case 1: .proceed
+        case 1: .proceed(createState: bytes(&random), startState: bytes(&random))
         case 2: .start
         case 3: .warning(text(&random))
         case 4: .terminal
         case 5: .beforePivot
         case 6: .prepared
+        case 7: .unmapped
+        case 8: .moved(pid: random.integer())
+        case 9: .seccompListener(random.integer())
+        case 10: .inNamespaces
+        case 11: .mounts((0..<random.below(4)).map { _ in random.integer() })
         default: .failed(failure(&random))
         }
     }
@@ -140,7 +145,11 @@ struct MessageTarget: FuzzTarget {
         plan.inUserNamespace = random.once(in: 2)
         plan.controlGroups = (0..<random.below(4)).map { _ in InitPlan.ControlGroupPlace(hierarchy: text(&random), controllers: text(&random), path: text(&random)) }
         (plan.stopsBeforePivot, plan.startsByPipes) = (random.once(in: 2), random.once(in: 2))
-        (plan.createState, plan.startState) = (bytes(&random), bytes(&random))
+        if random.once(in: 2) {
+            plan.stage = InitPlan.Stage(
+                joins: (0..<random.below(4)).map { _ in random.integer() }, makesUserNamespace: random.once(in: 2), cloned: random.integer())
+        }
+        plan.stopsInNamespaces = random.once(in: 2)
         return plan
     }
 

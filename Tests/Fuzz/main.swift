@@ -21,8 +21,8 @@ private struct Progress {
 private enum Bounds {
     /// Nanoseconds of processor time that one input may take.
     static let time: UInt64 = 4_000_000_000
-    /// Seconds after which an input that does not end is a hang.
-    static let hang = 60
+    /// Seconds of processor time after which an input that does not end is a hang.
+    static let hang: UInt64 = 30
     /// Bytes: address space of the child.
     static let memory: UInt64 = 4 << 30
     /// MiB between a tenth of the inputs and all of them.
@@ -35,6 +35,13 @@ private func processorTime() -> UInt64 {
     var time = timespec()
     unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
+
+/// Seconds of processor time that a process has had.
+private func processorTime(of pid: Int32) -> UInt64 {
+    let text = String(decoding: (try? readFile("/proc/\(pid)/stat")) ?? [], as: UTF8.self)
+    let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+    return fields.count > 12 ? ((UInt64(fields[11]) ?? 0) + (UInt64(fields[12]) ?? 0)) / UInt64(max(1, sysconf(Int32(_SC_CLK_TCK)))) : 0
 }
 
 /// MiB
@@ -92,12 +99,12 @@ private func watch(_ type: any FuzzTarget.Type, _ options: Options) throws -> Bo
         "/proc/self/exe", arguments: ["--child", type.name, "\(options.count)", "\(options.seed)", "\(options.from)"],
         descriptors: [nil, output, output, shared], newSession: false)
     let process = try ProcessDescriptor(pid)
-    var (last, since) = (UInt64.max, 0)
+    var (last, since) = (UInt64.max, UInt64(0))
     var isHung = false
     while try !waitReadable(process.descriptor.rawValue, milliseconds: 1000) {
-        since = progress[.input] == last ? since + 1 : 0
-        last = progress[.input]
-        if since >= Bounds.hang {
+        let time = processorTime(of: pid)
+        if progress[.input] != last { (last, since) = (progress[.input], time) }
+        if time >= since + Bounds.hang {
             isHung = true
             try process.signal(SIGKILL)
         }

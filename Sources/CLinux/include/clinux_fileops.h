@@ -137,9 +137,12 @@ static inline long clinux_copy_file_range(int from, int64_t from_offset, int to,
 }
 static inline long clinux_fsync(int fd, int data_only) { return clinux_result(data_only ? fdatasync(fd) : fsync(fd)); }
 static inline long clinux_syncfs(int fd) { return clinux_result(syncfs(fd)); }
-// At the end of the file, wherever that is now, though the descriptor was not opened with O_APPEND.
+// At the end of the file, wherever that is now, though the descriptor was not opened with O_APPEND. Overlayfs of Linux 6.1 does not pass
+// RWF_APPEND on and writes at the offset, so that is the end as well.
 static inline long clinux_append(int fd, const struct clinux_slice *slices, int count) {
-  return clinux_result(pwritev2(fd, (const struct iovec *)slices, count, 0, RWF_APPEND));
+  off_t end = lseek(fd, 0, SEEK_END);
+  if (end < 0) return -(long)errno;
+  return clinux_result(pwritev2(fd, (const struct iovec *)slices, count, end, RWF_APPEND));
 }
 // The soft limit of open descriptors (RLIMIT_NOFILE).
 static inline long clinux_descriptor_limit(void) {

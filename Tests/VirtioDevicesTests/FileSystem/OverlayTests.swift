@@ -28,6 +28,20 @@ import Testing
         let read = try guest.open(file, O_RDONLY)
         #expect(try guest.read(file, read.u64(0), offset: 0, count: 100).body == Array("new".utf8))
     }
+
+    @Test func appendingGoesToTheEnd() throws {
+        let overlay = try Overlay()
+        let share = try FileSystemDevice.Share(
+            name: "rootfs", descriptor: try OwnedDescriptor(opening: overlay.path + "/merged", flags: O_PATH), readOnly: false)
+        let guest = try FuseGuest(try FileSystemDevice(tag: "nacelle", shares: [share]))
+        let file = try guest.walk("rootfs", "etc", "hosts")
+        for word in ["first", "second"] {
+            let handle = try guest.open(file, O_WRONLY | O_APPEND).u64(0)
+            #expect(try guest.write(file, handle, offset: 3, Array(word.utf8), openFlags: O_APPEND).error == 0)
+        }
+        let read = try guest.open(file, O_RDONLY)
+        #expect(try guest.read(file, read.u64(0), offset: 0, count: 100).body == Array("oldfirstsecond".utf8))
+    }
 }
 
 /// An overlay with etc/hosts in its lower layer, on a file system that has times of birth.
