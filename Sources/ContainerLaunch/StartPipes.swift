@@ -47,7 +47,11 @@ public struct StartPipes: Sendable {
             }
             throw LaunchError("start", error)
         }
-        guard !reply.isEmpty else { return }
+        guard !reply.isEmpty else {
+            // execve closes one pipe after the other: until the second is closed as well the container would still be taken for created.
+            while isWaiting(start: start) && isAlive() { sleep(milliseconds: 1) }
+            return
+        }
         var decoder = FrameDecoder()
         decoder.append(reply[...])
         let message: InitMessage?

@@ -31,7 +31,6 @@ struct Mounting {
 
     private func bind(_ mount: MountSpec, _ options: MountOptions, _ prepared: SharedDescriptor?, _ root: borrowing RootDirectory) throws(SetupError) {
         guard let path = mount.source, path.hasPrefix("/") else { throw SetupError("a bind mount needs an absolute source") }
-        if let option = options.data.first { throw SetupError("invalid mount option \"\(option)\" of a bind mount") }
         if mount.isIdentityMapped && prepared == nil { throw SetupError(.unsupported, "an id-mapped mount must be prepared by the launcher") }
         let source = try doing("open source") { () throws(SystemError) in
             if let prepared { return try prepared.duplicate() }
