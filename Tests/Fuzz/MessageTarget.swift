@@ -86,21 +86,24 @@ struct MessageTarget: FuzzTarget {
 
     private static func request(_ random: inout Random) -> Request {
         let process = ProcessIdentifier(rawValue: random.integer())
-        return switch random.below(9) {
+        return switch random.below(12) {
         case 0: .create(plan: bytes(&random), streams: streams(&random))
         case 1: .start
-        case 2: .exec(process: process, plan: bytes(&random), streams: streams(&random))
+        case 2: .exec(process: process, plan: bytes(&random), group: text(&random), streams: streams(&random))
         case 3: .signal(process: process, number: random.integer(), everyProcess: random.once(in: 2))
         case 4: .resize(process: process, size: TerminalSize(columns: random.integer(), rows: random.integer()))
         case 5: .listProcesses
         case 6: .wait(process: process)
         case 7: .state
+        case 8: .update(resources: bytes(&random))
+        case 9: .statistics
+        case 10: .outOfMemory(after: random.once(in: 2) ? random.integer() : nil)
         default: .shutDown
         }
     }
 
     private static func reply(_ random: inout Random) -> Reply {
-        switch random.below(7) {
+        switch random.below(9) {
         case 0: .done
         case 1: .created(pid: random.integer())
         case 2:
@@ -110,6 +113,8 @@ struct MessageTarget: FuzzTarget {
         case 3: .exited(process: ProcessIdentifier(rawValue: random.integer()), status: random.once(in: 2) ? .exited(random.integer()) : .signaled(Int32(1 + random.below(64))))
         case 4: .state(phase: random.pick([.booting, .ready, .created, .running, .stopped]), pid: random.integer())
         case 5: .failed(failure(&random))
+        case 6: .statistics(bytes(&random))
+        case 7: .outOfMemory(kills: random.integer())
         default: .ready(release: text(&random))
         }
     }
