@@ -83,6 +83,16 @@ struct CommandTests {
         outcome = try bundle.oci("exec", "c", "nope")
         #expect(outcome.status == 255)
         #expect(outcome.error == "ERRO[0000] exec failed: unable to start container process: exec: \"nope\": executable file not found in $PATH\n")
+        for (arguments, text) in [
+            ([], "process args cannot be empty"),
+            (["--process", "/nonexistent"], "cannot read the process file: open /nonexistent: no such file or directory"),
+            (["--process", "/dev/null"], "/dev/null: is not JSON: line 1, column 1: the text ends where a value is expected"),
+        ] {
+            let command = try HostCommand(bundle, ["exec"] + arguments + ["c"])
+            command.process.waitUntilExit()
+            outcome = (command.process.terminationStatus, command.output, command.error)
+            #expect(outcome.status == 255 && outcome.error == "ERRO[0000] exec failed: \(text)\n", "\(outcome)")
+        }
         outcome = try bundle.oci("exec", "c", "sh", "-c", "kill -15 $$; sleep 9")
         #expect(outcome.status == 143)
         #expect(try bundle.oci("exec", "-d", "--pid-file", "exec-pid", "c", "sleep", "77").status == 0)

@@ -31,7 +31,9 @@ struct LimitsTests {
         #expect(figures.memory.usage.limit == 256 << 20 && figures.memory.swap.limit == 512 << 20 && figures.pids.limit == 0)
         #expect(try update("--cpu-period", "50000") == "")
         #expect(try quota(bundle) == "20000 50000")
-        #expect(try update("--memory", "128m", "--cpuset-cpus", "1000").contains("cpuset.cpus: "))
+        #expect(try update("--memory", "128m", "--cpuset-cpus", "nonsense").contains("linux.resources.cpu.cpus: "))
+        // What only the kernel refuses comes after the memory is set.
+        #expect(try update("--memory", "128m", "--cpuset-cpus", "4000").contains("cpuset.cpus: "))
         #expect(try bundle.container().statistics().memory.usage.limit == 256 << 20)
         let kept = try bundle.container().state.configuration().linux?.resources
         #expect(kept?.memory?.limit == 256 << 20 && kept?.cpu?.period == 50000 && kept?.cpu?.quota == 20000 && kept?.cpu?.cpus == nil)
