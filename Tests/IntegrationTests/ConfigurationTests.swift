@@ -122,7 +122,7 @@ struct ConfigurationTests {
         Refusal("linux.resources.network.classID: the guest has cgroup v2") { bundle in bundle.linux { $0["resources"] = ["network": ["classID": 7]] } },
         Refusal("linux.resources.memory.swappiness: cgroup v2 has no swappiness per group") { bundle in bundle.linux { $0["resources"] = ["memory": ["swappiness": 7]] } },
         Refusal("vm.image: is not supported") { bundle in bundle.configuration["vm"] = ["image": ["path": "/i", "format": "raw"]] },
-        Refusal("vm.hwConfig.memory: the machine's memory of 1 MiB is too small") { bundle in bundle.configuration["vm"] = ["hwConfig": ["memory": 1 << 20]] },
+        Refusal("vm.hwConfig.memory: a machine's memory of 1 MiB is too small") { bundle in bundle.configuration["vm"] = ["hwConfig": ["memory": 1 << 20]] },
     ]
 
     @Test("what a machine cannot do is refused by its path, with the reason, and nothing stays", arguments: refusals)
