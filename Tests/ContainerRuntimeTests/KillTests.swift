@@ -17,12 +17,12 @@ enum KilledCommand {
         let output = try MemoryFile.make("out", [])
         let error = try MemoryFile.make("err", [])
         let pid = try ProgramStart.start(
-            "/usr/bin/python3", arguments: [helper, "\(stop)", Built.program ?? ""] + arguments, environment: environment, descriptors: [nil, output, error], newSession: false)
-        _ = try waitForProcess(pid)
+            "/usr/bin/python3", arguments: [helper, "\(stop)", Built.program ?? ""] + arguments, environment: environment, descriptors: [nil, output, error])
+        let end = try waitForProcess(pid)?.status
         func text(_ file: SharedDescriptor) throws -> String { String(decoding: try readFile("/proc/self/fd/\(file.rawValue)"), as: UTF8.self) }
         let last = try text(output).split(separator: "\n").last?.split(separator: " ").compactMap { Int($0) } ?? []
         let message = try text(error)
-        try #require(last.count == 2, "\(message)")
+        try #require(last.count == 2, "\(String(describing: end)): \(message)")
         return (last[0], last[1] == -9, message)
     }
 
