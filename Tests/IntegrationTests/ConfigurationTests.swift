@@ -3,6 +3,21 @@ import Testing
 
 @Suite("config.json: what the guest's kernel does, and what is refused", .requiresKVM, .serialized)
 struct ConfigurationTests {
+    @Test("root of a user namespace may be an ordinary user outside of it")
+    func ordinaryRoot() throws {
+        let bundle = try Bundle(["sh", "-c", "cat /proc/self/uid_map; id -u; echo >/tmp/x && ls /tmp"])
+        bundle.linux {
+            $0["namespaces"] = (($0["namespaces"] as? [[String: Any]]) ?? []) + [["type": "user"]]
+            $0["uidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65536]]
+            $0["gidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65536]]
+        }
+        bundle.configuration["mounts"] = ((bundle.configuration["mounts"] as? [[String: Any]]) ?? []) + [["destination": "/tmp", "type": "tmpfs", "source": "tmpfs"]]
+        try bundle.save()
+        let outcome = try bundle.nacelle("run", "--bundle", bundle.path, "c")
+        #expect(outcome.text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") } == ["0 100000 65536", "0", "x"], "\(outcome.text)\(outcome.errorText)")
+        try bundle.expectNothingLeft()
+    }
+
     @Test("scheduler, I/O priority, memory policy, personality, time offsets")
     func process() throws {
         let bundle = try Bundle()

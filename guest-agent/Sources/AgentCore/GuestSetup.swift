@@ -53,10 +53,11 @@ public enum GuestSetup {
         try GuestSystem.setLimit(.processes, soft: .max, hard: .max)
     }
 
-    /// Mounts the file system that holds the container's root and volumes.
+    /// Mounts the file system that holds the container's root and volumes. Who is root of a container's user namespace, and here an
+    /// ordinary user, must get through to them.
     public static func mountShare() throws(SystemError) {
-        try makeDirectory("/run/nacelle", mode: 0o700)
-        try makeDirectory(WellKnown.shareMountPoint, mode: 0o700)
+        try makeDirectory("/run/nacelle", mode: 0o711)
+        try makeDirectory(WellKnown.shareMountPoint, mode: 0o711)
         try GuestSystem.mount("virtiofs", source: WellKnown.shareTag, at: WellKnown.shareMountPoint, [])
     }
 }
