@@ -22,6 +22,8 @@ enum KilledCommand {
         func text(_ file: SharedDescriptor) throws -> String { String(decoding: try readFile("/proc/self/fd/\(file.rawValue)"), as: UTF8.self) }
         let last = try text(output).split(separator: "\n").last?.split(separator: " ").compactMap { Int($0) } ?? []
         let message = try text(error)
+        // Who kills by a pid that is another's by now hits the helper, and with it what it runs: that is a kill as well.
+        if stop > 0, last.isEmpty, case .signaled? = end { return (0, true, message) }
         try #require(last.count == 2, "\(String(describing: end)): \(message)")
         return (last[0], last[1] == -9, message)
     }
