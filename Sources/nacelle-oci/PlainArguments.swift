@@ -103,7 +103,9 @@ struct PlainArguments {
             driver = known
         }
         // Refused by `validate`.
-        guard values["--root"] != "", (try? Rootless.choice(values["--rootless"])) != nil else { return nil }
+        guard values["--root"] != "" else { return nil }
+        // Not `try?`, which makes one of its nil, for `auto`, and of an error.
+        do throws(RuntimeError) { _ = try Rootless.choice(values["--rootless"]) } catch { return nil }
         var command = NacelleOCI()
         (command.root, command.log, command.logFormat) = (values["--root"], values["--log"], format)
         (command.debug, command.systemdCgroup) = (flags.contains("--debug"), flags.contains("--systemd-cgroup"))
