@@ -9,18 +9,18 @@ private let kvmIsForAll = ((try? FileManager.default.attributesOfItem(atPath: "/
 struct OrdinaryUserTests {
     private static let user = 54_321
 
-    /// A bundle of the user's, and the kernel where the user may read it.
+    /// A bundle of the user's, and a Nacelle where the user may read it: the checkout may lie in somebody's own folder.
     private func bundle(_ script: String) throws -> Bundle {
         let bundle = try Bundle(["sh", "-c", script])
         bundle.process { $0["capabilities"] = ["bounding", "effective", "permitted"].reduce(into: [String: [String]]()) { $0[$1] = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_SETUID", "CAP_SETGID"] } }
         try bundle.save()
-        try shell("cp -L \(Nacelle.stage)/guest/vmlinux \(bundle.path)/vmlinux; mkdir -p \(bundle.root); chown -R \(Self.user):\(Self.user) \(bundle.path); chmod a+r \(bundle.path)/vmlinux")
+        try shell("cp -RL \(Nacelle.stage) \(bundle.path)/nacelle; mkdir -p \(bundle.root); chown -R \(Self.user):\(Self.user) \(bundle.path); chmod -R a+rX \(bundle.path)/nacelle")
         return bundle
     }
 
     /// nacelle-oci as the user, with streams that are the user's.
     private func nacelle(_ bundle: Bundle, _ arguments: String) throws -> Outcome {
-        let line = "NACELLE_KERNEL=\(bundle.path)/vmlinux \(Nacelle.program) --root \(bundle.root) \(arguments) </dev/null >\(bundle.path)/out 2>\(bundle.path)/err"
+        let line = "\(bundle.path)/nacelle/nacelle-oci --root \(bundle.root) \(arguments) </dev/null >\(bundle.path)/out 2>\(bundle.path)/err"
         var outcome = try run("/usr/bin/setpriv", ["--reuid", "\(Self.user)", "--regid", "\(Self.user)", "--clear-groups", "sh", "-c", line])
         outcome.output = try Data(contentsOf: URL(fileURLWithPath: bundle.path + "/out"))
         outcome.error = try Data(contentsOf: URL(fileURLWithPath: bundle.path + "/err"))

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -326,6 +327,19 @@ static void pump(struct relay *relay) {
     if (relay == &input && relay->start == relay->end && relay->passed >= relay->limit && terminal_master < 0) close_end(&relay->sink);
 }
 
+/* Runs on each CPU in turn: one that sleeps and has lost its timer's interrupt is woken by that. */
+static void visit_every_cpu(void) {
+    cpu_set_t all, one;
+    if (sched_getaffinity(0, sizeof all, &all)) return;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all)) continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        sched_setaffinity(0, sizeof one, &one);
+    }
+    sched_setaffinity(0, sizeof all, &all);
+}
+
 static bool control_frame(void) {
     struct frame_header header;
     uint8_t payload[16];
@@ -348,6 +362,7 @@ static bool control_frame(void) {
         if (terminal_master >= 0) ioctl(terminal_master, TIOCSWINSZ, &window);
         break;
     }
+    case FRAME_BEAT: visit_every_cpu(); break;
     default: break;
     }
     return true;

@@ -17,6 +17,7 @@ enum frame_type {
     FRAME_END_OF_INPUT = 'E', /* uint64_t: how many bytes of standard input there were */
     FRAME_CLOSED = 'C',    /* one byte, 1 or 2: nobody reads that output any more */
     FRAME_WINDOW = 'W',    /* two uint16_t: rows, columns */
+    FRAME_BEAT = 'T',      /* nothing: wakes every CPU, once a second (host.c says why) */
 };
 
 enum setup_record {
