@@ -59,7 +59,7 @@ MESSAGES = {
     "KeyValue": "key=1 value=2",
     "Mount": "container_path=1 host_path=2 readonly=3:bool propagation=5:MountPropagation",
     "LinuxContainerConfig": "resources=1:LinuxContainerResources security_context=2:LinuxContainerSecurityContext",
-    "LinuxContainerResources": "cpu_period=1:int cpu_quota=2:int cpu_shares=3:int memory_limit_in_bytes=4:int oom_score_adj=5:int unified=9:map",
+    "LinuxContainerResources": "cpu_period=1:int cpu_quota=2:int cpu_shares=3:int memory_limit_in_bytes=4:int oom_score_adj=5:int unified=9:map memory_swap_limit_in_bytes=10:int",
     "LinuxContainerSecurityContext": "capabilities=1:Capability privileged=2:bool namespace_options=3:NamespaceOption run_as_user=5:Int64Value"
     " run_as_username=6 readonly_rootfs=7:bool supplemental_groups=8:int* no_new_privs=11:bool run_as_group=12:Int64Value masked_paths=13:*"
     " readonly_paths=14:* seccomp=15:SecurityProfile",
