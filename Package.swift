@@ -86,7 +86,7 @@ let package = Package(
         tests(of: "VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem"]),
         tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
-        tests(of: "ContainerRuntime", ["OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
+        tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
         // Stands in for nacelle-vmm in ContainerRuntime's tests.
         .executableTarget(
             name: "fake-machine", dependencies: ["AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/FakeMachine", swiftSettings: strict),

@@ -57,7 +57,7 @@ public struct GuestPlan: Sendable {
         if guest.linux?.namespace(.mount) == nil { guest.linux?.namespaces.append(NamespaceSpec(.mount)) }
         // An empty path asks for a new one, as no path does. Others were refused.
         for index in (guest.linux?.namespaces ?? []).indices { guest.linux?.namespaces[index].path = nil }
-        // At most "unconfined", which everything is there.
+        // The host's, for the machine's process: the guest's kernel has none.
         guest.process?.apparmorProfile = nil
         // On the host, for the machine's process.
         guest.linux?.intelRdt = nil
@@ -101,6 +101,8 @@ public struct GuestPlan: Sendable {
         refuse((linux.resources?.network?.classID ?? 0) != 0, "linux.resources.network.classID", "the guest has cgroup v2, which has no net_cls controller")
         refuse(linux.resources?.network?.priorities.isEmpty == false, "linux.resources.network.priorities", "the guest has cgroup v2, which has no net_prio controller")
         if let process = spec.process { problems += unsupportedFields(process) }
+        // Where there is no AppArmor everything is unconfined.
+        if !["", "unconfined"].contains(spec.process?.apparmorProfile ?? "") && !AppArmor.isEnabled { problems.append(HostPlan.noAppArmor) }
         for (index, mount) in spec.mounts.enumerated() {
             refuse(
                 mount.isIdentityMapped, mount.uidMappings.isEmpty ? "mounts[\(index)].options" : "mounts[\(index)].uidMappings",
@@ -131,9 +133,6 @@ public struct GuestPlan: Sendable {
         var problems: [ConfigurationError.Problem] = []
         func refuse(_ condition: Bool, _ field: String, _ why: String) { if condition { problems.append(.init("process.\(field)", why)) } }
         refuse(!(process.selinuxLabel ?? "").isEmpty, "selinuxLabel", "the guest's kernel has no SELinux (engines: --security-opt label=disable)")
-        refuse(
-            !["", "unconfined"].contains(process.apparmorProfile ?? ""), "apparmorProfile",
-            "the guest's kernel has no AppArmor (engines: --security-opt apparmor=unconfined)")
         return problems
     }
 

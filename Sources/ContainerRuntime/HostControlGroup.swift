@@ -147,9 +147,20 @@ extension HostControlGroup {
     /// - Throws: when it has none.
     static func existing(_ record: ContainerRecord) throws(RuntimeError) -> ControlGroup {
         do throws(ControlGroupError) {
-            if let group = try ControlGroup.existing(record.controlGroups) { return group }
+            if let group = try changeable(record) { return group }
         } catch { throw RuntimeError("\(error)") }
         throw RuntimeError("the container has no control group")
+    }
+
+    /// The group of a container, of whose changes systemd is told if the group is one of its scopes.
+    private static func changeable(_ record: ContainerRecord) throws(ControlGroupError) -> ControlGroup? {
+        let group = try ControlGroup.existing(record.controlGroups)
+        if let group, !record.systemdUnit.isEmpty, group.layout.isUnified {
+            group.beforeChange = { (lines) throws(ControlGroupError) in
+                do throws(RuntimeError) { try SystemdScope.update(record, lines) } catch { throw .systemd(error.message) }
+            }
+        }
+        return group
     }
 
     /// Changes the second line of a machine's limits, if there is one.
@@ -157,7 +168,7 @@ extension HostControlGroup {
     static func changeForMachine(_ change: ResourcesSpec, _ record: ContainerRecord, _ log: RuntimeLog) throws(RuntimeError) -> () -> Void {
         let own = MachineResources.ofHostAlone(change)
         do throws(ControlGroupError) {
-            guard let group = try ControlGroup.existing(record.controlGroups) else {
+            guard let group = try changeable(record) else {
                 guard own.field == nil else { throw .notMounted }
                 return {}
             }

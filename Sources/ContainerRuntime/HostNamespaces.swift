@@ -17,6 +17,7 @@ struct HostNamespaces: Sandbox {
     func check(_ creation: Creation) throws(RuntimeError) {
         try creation.components.checkInitProgram()
         _ = try HostPlan(creation.spec, bundle: creation.bundle)
+        try HostPlan.checkProfile(creation.process)
         let changes = HostPlan.changesOfHost(creation.spec)
         guard changes.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(changes))") }
         if creation.controlGroupDriver == .systemd { try SystemdScope.check() }

@@ -29,7 +29,7 @@ struct HostPlan {
 
     static func unsupportedFields(_ spec: RuntimeSpec) -> [ConfigurationError.Problem] {
         var problems = ContainerLauncher.unsupportedFields(of: spec)
-        if !(spec.linux?.mountLabel ?? "").isEmpty && !hasSELinux { problems.append(.init("linux.mountLabel", "SELinux is disabled or not supported on this host")) }
+        if !(spec.linux?.mountLabel ?? "").isEmpty && !SELinux.isEnabled { problems.append(.init("linux.mountLabel", "SELinux is disabled or not supported on this host")) }
         if let process = spec.process { problems += unsupportedFields(process) }
         if spec.vm != nil { problems.append(.init("vm", "there is no machine in namespace isolation")) }
         for key in spec.annotations.keys.sorted() where key.hasPrefix("dev.nacelle.") && key != MachineSettings.Annotation.isolation {
@@ -60,16 +60,20 @@ struct HostPlan {
     /// The same of a process, the container's own or a further one, in runc's words.
     static func unsupportedFields(_ process: ProcessSpec) -> [ConfigurationError.Problem] {
         var problems: [ConfigurationError.Problem] = []
-        if !(process.selinuxLabel ?? "").isEmpty && !hasSELinux {
+        if !(process.selinuxLabel ?? "").isEmpty && !SELinux.isEnabled {
             problems.append(.init("process.selinuxLabel", "selinux label is specified in config, but selinux is disabled or not supported"))
         }
-        if !(process.apparmorProfile ?? "").isEmpty && !hasAppArmor {
-            problems.append(.init("process.apparmorProfile", "apparmor: config provided but apparmor not supported"))
-        }
+        if !(process.apparmorProfile ?? "").isEmpty && !AppArmor.isEnabled { problems.append(noAppArmor) }
         return problems
     }
 
-    static var hasSELinux: Bool { (try? FileStatus(path: "/sys/fs/selinux/enforce")) != nil }
+    static let noAppArmor = ConfigurationError.Problem("process.apparmorProfile", "apparmor: config provided but apparmor not supported")
 
-    static var hasAppArmor: Bool { (try? readFile("/sys/module/apparmor/parameters/enabled"))?.first == UInt8(ascii: "Y") }
+    /// Refuses a profile that this host does not have. When a process is to be made, not later: one that is taken away must not keep anybody from
+    /// ending the container.
+    static func checkProfile(_ process: ProcessSpec) throws(RuntimeError) {
+        guard let profile = process.apparmorProfile, !profile.isEmpty, AppArmor.isEnabled, !AppArmor.isLoaded(profile) else { return }
+        let why = "unable to apply apparmor profile \(quoted(profile)): it is not loaded on this host (apparmor_parser loads profiles)"
+        throw RuntimeError("\(ConfigurationError.invalid([.init("process.apparmorProfile", why)]))")
+    }
 }

@@ -18,6 +18,8 @@ public struct MachineSettings: Equatable, Sendable {
     /// Seconds
     public var bootTimeout: Int64
     public var trace: String?
+    /// The AppArmor profile of its process.
+    public var appArmorProfile: String?
 
     public static let defaultMemory: UInt64 = 256
     public static let minimumMemory: UInt64 = 64
@@ -70,6 +72,7 @@ public struct MachineSettings: Equatable, Sendable {
         let notedTimeout: Int64? = try number(Annotation.bootTimeout, Self.bootTimeouts)
         bootTimeout = notedTimeout ?? components.configuration.bootTimeout ?? Self.defaultBootTimeout
         trace = notes[Annotation.trace]
+        appArmorProfile = spec.process?.apparmorProfile.flatMap { $0.isEmpty || !AppArmor.isEnabled ? nil : $0 }
         let file = components.configuration
         let memoryField: String? =
             if hardware?.memory != nil { "config.json: vm.hwConfig.memory" }
@@ -110,6 +113,7 @@ public struct MachineSettings: Equatable, Sendable {
         let texts = [
             (kernelField ?? "the machine's kernel", kernel), ("config.json: annotations.\(Annotation.commandLine)", commandLine),
             ("config.json: annotations.\(Annotation.console)", console ?? ""), ("config.json: annotations.\(Annotation.trace)", trace ?? ""),
+            ("config.json: process.apparmorProfile", appArmorProfile ?? ""),
         ]
         for (field, text) in texts where text.contains(where: \.isNewline) || text.utf8.contains(0) { throw refuse(field, "must be one line without NUL bytes") }
     }
@@ -150,6 +154,7 @@ public struct MachineSettings: Equatable, Sendable {
         if !commandLine.isEmpty { lines.append("cmdline=\(commandLine)") }
         if let console { lines.append("console=\(console)") }
         if let trace { lines.append("trace=\(trace)") }
+        if let appArmorProfile { lines.append("apparmor=\(appArmorProfile)") }
         for (index, entry) in shares.enumerated() {
             lines.append("share.\(index)=\(entry.share.name):\(entry.descriptor):\(entry.share.isReadOnly ? "ro" : "rw")")
         }

@@ -19,6 +19,7 @@ struct MicroVM: Sandbox {
         if creation.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds, LISTEN_FDS: descriptors of the host cannot be passed into a machine") }
         _ = try GuestPlan(creation.spec, bundle: creation.bundle)
         _ = try MachineSettings(creation.spec, components: creation.components)
+        try HostPlan.checkProfile(creation.process)
         try HostResourceControl.check(creation.spec, state)
     }
 
@@ -141,10 +142,9 @@ struct MicroVM: Sandbox {
 
     func exec(_ process: ProcessSpec, _ wanted: ExecOptions, _ record: ContainerRecord) throws(RuntimeError) -> ExecutedProcess {
         if wanted.preservedDescriptors > 0 { throw RuntimeError("--preserve-fds: descriptors of the host cannot be passed into a machine") }
-        let problems = GuestPlan.unsupportedFields(process)
+        let problems = try GuestPlan.unsupportedFields(process) + otherProfile(process)
         guard problems.isEmpty else { throw RuntimeError(ConfigurationError.text(problems), exitStatus: 255) }
         var process = process
-        // At most "unconfined": see GuestPlan.
         process.apparmorProfile = nil
         guard wanted.subgroups.keys.allSatisfy(\.isEmpty) else { throw RuntimeError("--cgroup: a machine has cgroup v2: one path without controllers is expected") }
         let connection = try connect(record)
@@ -156,6 +156,15 @@ struct MicroVM: Sandbox {
         case .failed(let failure): throw RuntimeError("exec failed: unable to start container process: \(failure.message)", exitStatus: 255)
         default: throw RuntimeError(state.lastMachineError() ?? "exec failed: the container has ended", exitStatus: 255)
         }
+    }
+
+    /// A profile other than the container's, which is that of the machine's process on the host: the guest's processes have none of their own.
+    private func otherProfile(_ process: ProcessSpec) throws(RuntimeError) -> [ConfigurationError.Problem] {
+        guard let wanted = process.apparmorProfile, !wanted.isEmpty else { return [] }
+        let own = try state.configuration().process?.apparmorProfile ?? ""
+        if wanted == (own.isEmpty ? "unconfined" : own) { return [] }
+        let why = "\(quoted(wanted)) cannot hold for one process of a machine: a profile holds on the host, for the machine as a whole, and this one's is "
+        return [.init("process.apparmorProfile", why + (own.isEmpty ? "none" : quoted(own)))]
     }
 
     /// A connection to the machine.

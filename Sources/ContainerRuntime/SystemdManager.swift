@@ -54,14 +54,23 @@ final class SystemdManager {
             try job("StartTransientUnit", signature: "ssa(sv)a(sa(sv))", unit: name) { body in
                 body.string(name)
                 body.string("fail")
-                body.array(alignment: 8) { list in
-                    var all = SystemdProperties(list)
-                    properties(&all)
-                    list = all.writer
-                }
+                SystemdProperties.write(properties, to: &body)
                 body.array(alignment: 8) { _ in }
             }
         } catch { throw RuntimeError("systemd: unable to start unit \"\(name)\": \(error.text)") }
+    }
+
+    /// Changes properties of a unit, until it is gone: all of them or, when one is refused, none. Returns when they are in force.
+    func setProperties(of name: String, _ properties: (inout SystemdProperties) -> Void) throws(RuntimeError) {
+        do throws(Refusal) {
+            _ = try call("SetUnitProperties", signature: "sba(sv)") { body in
+                body.string(name)
+                body.boolean(true)
+                SystemdProperties.write(properties, to: &body)
+            }
+            // It writes its control groups after it has answered, and before it reads the next call.
+            _ = try call("GetUnit", signature: "s") { $0.string(name) }
+        } catch { throw RuntimeError("systemd: unable to set properties of unit \"\(name)\": \(error.text)") }
     }
 
     /// Moves a process into a unit.
@@ -188,8 +197,15 @@ final class SystemdManager {
 
 /// A unit's properties, a(sv).
 struct SystemdProperties {
-    fileprivate var writer: DBusWriter
-    fileprivate init(_ writer: DBusWriter) { self.writer = writer }
+    private var writer: DBusWriter
+
+    fileprivate static func write(_ properties: (inout SystemdProperties) -> Void, to body: inout DBusWriter) {
+        body.array(alignment: 8) { list in
+            var all = SystemdProperties(writer: list)
+            properties(&all)
+            list = all.writer
+        }
+    }
 
     private mutating func add(_ name: String, _ signature: String, _ value: (inout DBusWriter) -> Void) {
         writer.align(8)

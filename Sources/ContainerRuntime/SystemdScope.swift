@@ -78,6 +78,7 @@ struct SystemdScope {
 
     private static let names = ["memory.max": "MemoryMax", "memory.low": "MemoryLow", "memory.swap.max": "MemorySwapMax", "cpu.weight": "CPUWeight", "pids.max": "TasksMax"]
 
+    /// The properties that a line of a version 2 group comes to, if any.
     private static func add(_ write: ResourceWrite, _ properties: inout SystemdProperties) {
         func number(_ text: some StringProtocol) -> UInt64? { text == "max" ? .max : UInt64(text) }
         if let name = names[write.file], let value = number(write.value) { properties.add(name, value) }
@@ -86,8 +87,23 @@ struct SystemdScope {
         guard let quota = parts.first.flatMap({ number($0) }) else { return }
         let period = parts.count > 1 ? UInt64(parts[1]) ?? 100_000 : 100_000
         let (scaled, overflow) = quota.multipliedReportingOverflow(by: 1_000_000)
-        properties.add("CPUQuotaPerSecUSec", quota == .max || overflow || period == 0 ? .max : scaled / period)
+        // It keeps whole per cents, so as under runc these are rounded up: what is written into the group itself must not be more.
+        properties.add("CPUQuotaPerSecUSec", quota == .max || overflow || period == 0 ? .max : (scaled / period + 9_999) / 10_000 * 10_000)
         if parts.count > 1 { properties.add("CPUQuotaPeriodUSec", period) }
+    }
+
+    /// Tells systemd of limits that are about to be written into the scope's group; else it would undo them one day (daemon-reload).
+    static func update(_ record: ContainerRecord, _ lines: [ResourceWrite]) throws(RuntimeError) {
+        try update(record.systemdUnit, lines) { () throws(RuntimeError) in try SystemdManager(forUser: Rootless.isAssumed) }
+    }
+
+    /// - Parameter connect: only called when one of the lines is a property.
+    static func update(_ unit: String, _ lines: [ResourceWrite], connect: () throws(RuntimeError) -> SystemdManager) throws(RuntimeError) {
+        let known = lines.filter { names[$0.file] != nil || $0.file == "cpu.max" }
+        if known.isEmpty { return }
+        try connect().setProperties(of: unit) { properties in
+            for line in known { add(line, &properties) }
+        }
     }
 
     /// Puts a further process into a container's scope.

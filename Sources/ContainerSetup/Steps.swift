@@ -71,11 +71,12 @@ public enum Setup {
         SetupStep("memory policy", Scheduling.setMemoryPolicy),
         SetupStep("personality", Scheduling.setPersonality),
         SetupStep("environment", Identity.prepareEnvironment),
+        // Before new privileges are forbidden: then a process that is confined itself could only be confined further.
+        SetupStep("label", Labels.apply),
         // Before seccomp, whose unprivileged form depends on it.
         SetupStep("no new privileges") { (process) throws(SetupError) in
             if process.process.noNewPrivileges { try doing("no_new_privs") { () throws(SystemError) in try OwnProcess.setNoNewPrivileges() } }
         },
-        SetupStep("label", Labels.apply),
         SetupStep("unknown capabilities", Capabilities.warnOfUnknown),
         SetupStep("descriptors", installDescriptors),
         SetupStep("seccomp, privileged", SystemCallFilter.loadPrivileged),

@@ -16,12 +16,12 @@ extension ControlGroup {
     /// - Returns: what `restore` wants to undo it.
     @discardableResult
     public func change(_ resources: ResourcesSpec) throws(ControlGroupError) -> LimitsBefore {
+        let writes = try writes(resources, restrictsDevices: false)
         var before = LimitsBefore()
+        for (directory, write) in writes { before.note(write, in: directory) }
+        try beforeChange?(writes.map(\.write))
         do throws(ControlGroupError) {
-            for (directory, write) in try writes(resources, restrictsDevices: false) {
-                before.note(write, in: directory)
-                try perform(write, in: directory)
-            }
+            for (directory, write) in writes { try perform(write, in: directory) }
         } catch {
             do throws(ControlGroupError) { try restore(before) } catch let second { throw .inconsistent("\(error)", setBack: "\(second)") }
             throw error
@@ -31,6 +31,9 @@ extension ControlGroup {
 
     /// Writes what was there before a change.
     public func restore(_ before: LimitsBefore) throws(ControlGroupError) {
+        try beforeChange?(before.files.map { file in
+            ResourceWrite("", String(file.path.split(separator: "/").last ?? ""), String(file.text.prefix { $0 != "\n" }))
+        })
         do throws(SystemError) {
             // Backwards: limits that bound each other are undone in an order that the kernel takes.
             for (path, text) in before.files.reversed() {

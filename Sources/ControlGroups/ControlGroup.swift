@@ -11,6 +11,8 @@ public final class ControlGroup {
 
     public let layout: ControlGroupLayout
     public let places: [Place]
+    /// Gets to know lines before `change` and `restore` write them, if somebody else writes such files as well (systemd).
+    public var beforeChange: (([ResourceWrite]) throws(ControlGroupError) -> Void)?
 
     init(layout: ControlGroupLayout, places: [Place]) {
         self.layout = layout

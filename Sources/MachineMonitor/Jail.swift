@@ -76,8 +76,8 @@ public enum Jail {
         // Not CAP_SYS_ADMIN: trusted.* attributes, which only an overlayfs in the guest would want, are not worth it.
     ]
 
-    /// Drops all capabilities but the file server's (or all, when nothing is served) and forbids to gain any.
-    public static func dropPrivileges(servesFiles: Bool) throws(SystemError) {
+    /// Drops all capabilities but the file server's (or all, when nothing is served).
+    public static func dropCapabilities(servesFiles: Bool) throws(SystemError) {
         for capability in 0..<Int32(64) where !(servesFiles && keptCapabilities.contains(capability)) {
             // EINVAL: beyond the last one that this kernel knows.
             if clinux_prctl(PR_CAPBSET_DROP, UInt(capability), 0, 0, 0) == -Int(EINVAL) { break }
@@ -94,6 +94,10 @@ public enum Jail {
             for kind in [CAP_PERMITTED, CAP_EFFECTIVE] { unsafe cap_set_flag(none, kind, 1, &one, CAP_SET) }
         }
         if unsafe cap_set_proc(none) < 0 { throw SystemError(Errno(rawValue: errno), "cap_set_proc") }
+    }
+
+    /// Nothing that was given up can be had again.
+    public static func forbidPrivileges() throws(SystemError) {
         try checked(clinux_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
         // Not dumpable: another process of the same user cannot attach to this one.
         try checked(clinux_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")

@@ -19,7 +19,7 @@ struct Exec: ParsableCommand {
     @Flag(name: [.short, .long], help: "Do not wait.") var detach = false
     @Option(help: "File for the pid of the process that stands for it.") var pidFile: String?
     @Option(help: "SELinux label; refused for a machine and where the host has no SELinux.") var processLabel: String?
-    @Option(help: "AppArmor profile; refused for a machine and where the host has no AppArmor.") var apparmor: String?
+    @Option(help: "AppArmor profile; for a machine only the container's own.") var apparmor: String?
     @Flag(help: "It cannot gain privileges.") var noNewPrivs = false
     @Option(name: [.short, .long], help: "A capability to add; repeatable.") var cap: [String] = []
     @Option(help: "Pass so many further descriptors on, from 3: not possible into a machine.") var preserveFds = 0

@@ -25,6 +25,8 @@ struct MachineDescription {
     var bootTimeout: Int64 = 60
     /// A file for time stamps of the start's phases.
     var trace: String?
+    /// The AppArmor profile that this process enters.
+    var appArmorProfile: String?
     /// Whether to find out first if KVM can run a guest at all.
     var needsProbe = false
     var shares: [Share] = []
@@ -50,6 +52,7 @@ struct MachineDescription {
             case "console": console = value.isEmpty ? nil : value
             case "boot_timeout": bootTimeout = try number(1...86400)
             case "trace": trace = value.isEmpty ? nil : value
+            case "apparmor": appArmorProfile = value
             case "probe": needsProbe = value == "1"
             case _ where key.hasPrefix("share."): shares.append(try Self.share(value))
             default: throw Invalid(description: "machine description: unknown key `\(key)`: runtime and VMM must come from one build")

@@ -18,6 +18,7 @@ final class Monitor {
     private let signals: SignalDescriptor
     private let bootTimer: TimerDescriptor
     private let bootTimeout: Int64
+    private let appArmorProfile: String?
     private var agentLost: String?
     private var clients: [ObjectIdentifier: ControlClient] = [:]
 
@@ -30,6 +31,7 @@ final class Monitor {
         self.log = log
         self.control = control
         bootTimeout = description.bootTimeout
+        appArmorProfile = description.appArmorProfile
         loop = try EventLoop()
         signals = try SignalDescriptor(Self.passedSignals + [SIGWINCH])
         bootTimer = try TimerDescriptor()
@@ -59,11 +61,11 @@ final class Monitor {
 
     /// Refuses a KVM that cannot run a guest, before the guest hangs or crawls.
     private static func probe() throws {
-        if case .unusable(let reason) = KVMProbe.run() { throw UnusableKVM(description: "\(reason); `nacelle-oci doctor` says more") }
+        if case .unusable(let reason) = KVMProbe.run() { throw Refused(description: "\(reason); `nacelle-oci doctor` says more") }
         // That it is absent or not permitted is said by the machine's first use of it.
     }
 
-    private struct UnusableKVM: Error, CustomStringConvertible { let description: String }
+    private struct Refused: Error, CustomStringConvertible { let description: String }
 
     private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?, log: Log) throws -> FileSystemDevice? {
         try machine.attach(PersistentMemoryDevice(start: machine.image.base, size: UInt64(machine.image.count)))
@@ -112,8 +114,14 @@ final class Monitor {
     /// From here on this process can do what its guest needs and no more. Namespaces and capabilities belong to threads, so
     /// they are given up before others start; each thread then binds itself to its own system calls, this one last.
     private func jailAndStart() throws {
+        // /proc is gone after this.
+        let profile = try appArmorProfile.map { (name) throws(SystemError) in (name: name, attribute: SharedDescriptor(try AppArmor.open(.current))) }
         if try !Jail.leaveFileSystem() { log.warning("neither root nor in a user namespace: the machine's process keeps the host's file system in view") }
-        try Jail.dropPrivileges(servesFiles: files != nil)
+        try Jail.dropCapabilities(servesFiles: files != nil)
+        // After the bounding set was emptied, which a profile may not allow; before new privileges are forbidden, for then a process that is
+        // confined already could only be confined further.
+        if let profile { try enter(profile.name, by: profile.attribute) }
+        try Jail.forbidPrivileges()
         let log = log
         @Sendable func bind(_ filter: SystemCallFilter) {
             do throws(SystemError) { try filter.install() } catch {
@@ -126,6 +134,12 @@ final class Monitor {
         try files?.startWorkers(prepare: { bind(.fileServer) })
         try machine.start(prepareThread: { bind(.vcpu) })
         bind(.eventLoop)
+    }
+
+    private func enter(_ profile: String, by attribute: SharedDescriptor) throws {
+        do throws(SystemError) { try attribute.with { (file) throws(SystemError) in try AppArmor.enter(profile, by: file) } } catch {
+            throw Refused(description: "config.json: process.apparmorProfile: unable to apply apparmor profile \(profile): \(error)")
+        }
     }
 
     private func accept() {

@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// Broken configurations, one a line: where it is refused (`any`: by the specification's checks; else by the plan of that isolation), what of
 /// the good configuration is changed (as a merge patch, RFC 7396: `null` removes), and the whole complaint without its `config.json: `.
 /// `<N>` is a word of N letters a.
@@ -110,7 +112,6 @@ let badConfigurations = #"""
     any {"process":{"execCPUAffinity":{"final":"4096"}}} => process.execCPUAffinity.final: "4096" is not a list of CPUs like 0-3,7
     any {"process":{"execCPUAffinity":{"final":0}}} => process.execCPUAffinity.final: expected a string, found a number
     microvm {"process":{"selinuxLabel":"x"}} => process.selinuxLabel: the guest's kernel has no SELinux (engines: --security-opt label=disable)
-    microvm {"process":{"apparmorProfile":"x"}} => process.apparmorProfile: the guest's kernel has no AppArmor (engines: --security-opt apparmor=unconfined)
     # mounts
     any {"mounts":{}} => mounts: expected an array, found an object
     any {"mounts":[1]} => mounts[0]: expected an object, found a number
@@ -339,4 +340,16 @@ let badConfigurations = #"""
     namespace {"annotations":{"dev.nacelle.isolation":"microvm"}} => annotations.dev.nacelle.isolation: asks for microvm, and --isolation for namespace
     # several at once
     any {"root":{"path":""},"process":{"args":[],"cwd":"x"},"mounts":[{"destination":""}]} => root.path: is empty; process.args: must not be empty; process.cwd: "x" is not an absolute path; mounts[0].destination: is empty; mounts[0].type: is missing, and the mount is no bind mount
-    """#
+    """# + (AppArmor.isEnabled ? #"""
+
+    # a host with AppArmor
+    namespace {"process":{"apparmorProfile":"no such"}} => process.apparmorProfile: unable to apply apparmor profile "no such": it is not loaded on this host (apparmor_parser loads profiles)
+    microvm {"process":{"apparmorProfile":"no such"}} => process.apparmorProfile: unable to apply apparmor profile "no such": it is not loaded on this host (apparmor_parser loads profiles)
+    microvm {"process":{"apparmorProfile":"unconfined\nshare.0=x:6:rw"}} => process.apparmorProfile: must be one line without NUL bytes
+    """# : #"""
+
+    # a host without
+    namespace {"process":{"apparmorProfile":"x"}} => process.apparmorProfile: apparmor: config provided but apparmor not supported
+    namespace {"process":{"apparmorProfile":"unconfined"}} => process.apparmorProfile: apparmor: config provided but apparmor not supported
+    microvm {"process":{"apparmorProfile":"x"}} => process.apparmorProfile: apparmor: config provided but apparmor not supported
+    """#)

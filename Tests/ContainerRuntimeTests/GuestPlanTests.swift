@@ -114,7 +114,6 @@ struct GuestPlanTests {
             $0.linux?.resources?.network?.classID = 1
         },
         Refusal("process.selinuxLabel") { $0.process?.selinuxLabel = "x" },
-        Refusal("process.apparmorProfile") { $0.process?.apparmorProfile = "x" },
         Refusal("mounts[0].options") { $0.mounts = [MountSpec(destination: "/a", type: "bind", source: "/a", options: ["rbind", "rshared"])] },
         Refusal("mounts[0].uidMappings") {
             $0.mounts = [MountSpec(destination: "/a", type: "bind", source: "/a", options: ["bind"])]
@@ -142,7 +141,9 @@ struct GuestPlanTests {
             $0.vm?.kernel = .init()
             $0.vm?.kernel?.parameters = ["quiet", "a=\"b"]
         },
-    ]
+    ] + (AppArmor.isEnabled ? [] : [
+        Refusal("process.apparmorProfile") { $0.process?.apparmorProfile = "x" },
+    ])
 
     @Test("fields that a machine cannot honour are refused by their paths", arguments: refusals)
     func refused(_ refusal: Refusal) {
@@ -169,7 +170,7 @@ struct GuestPlanTests {
             $0.linux?.seccomp?.listenerMetadata = "m"
         }
         #expect(GuestPlan.unsupportedFields(changed).isEmpty)
-        // What everything in a guest is anyway.
+        // What everything is where there is no AppArmor.
         let unconfined = spec { $0.process?.apparmorProfile = "unconfined" }
         #expect(GuestPlan.unsupportedFields(unconfined).isEmpty)
     }

@@ -70,10 +70,10 @@ struct ConfigurationTests {
             $0.linux?.memoryPolicy?.nodes = "999"
         },
         Refusal("vm: there is no machine in namespace isolation") { $0.vm = VMSpec() },
-    ] + (HostPlan.hasSELinux ? [] : [
+    ] + (SELinux.isEnabled ? [] : [
         Refusal("linux.mountLabel: SELinux is disabled or not supported on this host") { $0.linux?.mountLabel = "a:b:c:s0" },
         Refusal("process.selinuxLabel: selinux label is specified in config, but selinux is disabled or not supported") { $0.process?.selinuxLabel = "a:b:c:s0" },
-    ]) + (HostPlan.hasAppArmor ? [] : [
+    ]) + (AppArmor.isEnabled ? [] : [
         Refusal("process.apparmorProfile: apparmor: config provided but apparmor not supported") { $0.process?.apparmorProfile = "x" },
     ]) + (FileManager.default.fileExists(atPath: "/sys/fs/resctrl/schemata") ? [] : [
         Refusal("linux.intelRdt: no resctrl file system is mounted on this host") { $0.linux?.intelRdt = IntelRdtSpec() },
@@ -88,7 +88,7 @@ struct ConfigurationTests {
         bundle.expectNothingLeft()
     }
 
-    @Test("a further process's label is refused as the container's is", .enabled(if: !HostPlan.hasSELinux, "this host has SELinux"))
+    @Test("a further process's label is refused as the container's is", .enabled(if: !SELinux.isEnabled, "this host has SELinux"))
     func labelOfAFurtherProcess() throws {
         let bundle = try HostBundle("sleep 100")
         let pid = try bundle.create()

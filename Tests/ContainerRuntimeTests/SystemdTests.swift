@@ -1,4 +1,5 @@
 import Foundation
+import ControlGroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -242,6 +243,44 @@ struct SystemdTests {
             _ = fake.finish()
         }
         #expect(message { () throws(RuntimeError) in try SystemdManager(path: "/nonexistent/private") }?.hasPrefix("systemd's manager (/nonexistent/private): ") == true)
+    }
+
+    @Test("changed limits become properties until the scope is gone, and are in force when that is answered; what is none is not told")
+    func update() throws {
+        let fixture = try Fixture()
+        let empty: @Sendable (DBusMessage) -> [UInt8] = { call in Self.answer(.reply, to: call, "") { _ in } }
+        let fake = try FakeManager(fixture, answers: [empty, { call in Self.answer(.reply, to: call, "o") { $0.string("/unit") } }])
+        let lines = [
+            ResourceWrite("cpuset", "cpuset.cpus", "0"), ResourceWrite("memory", "memory.max", "8192"), ResourceWrite("", "pids.max", "max"),
+            ResourceWrite("cpu", "cpu.max", "33333 100000"), ResourceWrite("memory", "memory.high", "4096"),
+        ]
+        try SystemdScope.update("a-b.scope", lines) { () throws(RuntimeError) in try SystemdManager(path: fake.path) }
+        let calls = fake.finish()
+        #expect(calls.map(\.member) == ["SetUnitProperties", "GetUnit"] && calls.first?.signature == "sba(sv)")
+        var reader = DBusReader((calls.first?.body ?? [])[...])
+        #expect(try reader.string() == "a-b.scope" && reader.uint32() == 1)
+        _ = try reader.uint32()
+        // A third of a processor in whole per cents, rounded up.
+        for (name, value) in [("MemoryMax", 8192), ("TasksMax", .max), ("CPUQuotaPerSecUSec", 340_000), ("CPUQuotaPeriodUSec", 100_000)] as [(String, UInt64)] {
+            try reader.align(8)
+            #expect(try reader.string() == name && reader.signature() == "t")
+            try reader.align(8)
+            #expect(try UInt64(reader.uint32()) | UInt64(reader.uint32()) << 32 == value, "\(name)")
+        }
+        #expect(throws: DBusMessage.Malformed.self) { try reader.byte() }
+        try SystemdScope.update("a-b.scope", [lines[0], lines[4]]) { () throws(RuntimeError) in throw RuntimeError("nothing is to be told") }
+    }
+
+    @Test("a change of limits that systemd refuses is told")
+    func refusedUpdate() throws {
+        let fixture = try Fixture()
+        let fake = try FakeManager(fixture, answers: [{ call in
+            Self.answer(.error, to: call, error: "org.freedesktop.systemd1.NoSuchUnit", "s") { $0.string("Unit x.scope not found.") }
+        }])
+        #expect(message { () throws(RuntimeError) in
+            try SystemdScope.update("x.scope", [ResourceWrite("pids", "pids.max", "5")]) { () throws(RuntimeError) in try SystemdManager(path: fake.path) }
+        } == "systemd: unable to set properties of unit \"x.scope\": Unit x.scope not found.")
+        _ = fake.finish()
     }
 
     @Test("a further process is put into the scope")

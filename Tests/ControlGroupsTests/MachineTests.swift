@@ -129,6 +129,23 @@ private struct Child {
         }
     }
 
+    /// Whoever writes the same files is told before each change, also of what undoes one; what it refuses is not done.
+    @Test func changesAreToldBefore() throws {
+        try withGroup { (group) throws in
+            var told: [[String]] = []
+            group.beforeChange = { lines in told.append(lines.map { "\($0.file)=\($0.value)" } + ["\(group.statistics().pids.limit)"]) }
+            let before = try group.change(try ResourceWritesTests.resources(#"{"pids":{"limit":7}}"#))
+            #expect(told == [["pids.max=7", "0"]] && group.statistics().pids.limit == 7)
+            #expect(throws: ControlGroupError.self) { try group.change(try ResourceWritesTests.resources(#"{"pids":{"limit":9},"cpu":{"cpus":"nonsense"}}"#)) }
+            #expect(told.count == 3 && told[1].contains("pids.max=9") && told[2].contains("pids.max=7") && group.statistics().pids.limit == 7, "\(told)")
+            try group.restore(before)
+            #expect(told.last == ["pids.max=max", "7"] && group.statistics().pids.limit == 0)
+            group.beforeChange = { (_) throws(ControlGroupError) in throw .systemd("no") }
+            #expect(throws: ControlGroupError.systemd("no")) { try group.change(try ResourceWritesTests.resources(#"{"pids":{"limit":8}}"#)) }
+            #expect(group.statistics().pids.limit == 0)
+        }
+    }
+
     @Test func killsForWantOfMemoryAreReported() throws {
         try withGroup { (group) throws in
             try group.apply(try ResourceWritesTests.resources(#"{"memory":{"limit":8388608,"swap":8388608}}"#))

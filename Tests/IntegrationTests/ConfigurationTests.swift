@@ -130,7 +130,6 @@ struct ConfigurationTests {
                 $0["seccomp"] = ["defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x", "syscalls": [["names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"]]]
             }
         },
-        Refusal("process.apparmorProfile: the guest's kernel has no AppArmor") { bundle in bundle.process { $0["apparmorProfile"] = "docker-default" } },
         Refusal("process.selinuxLabel: the guest's kernel has no SELinux") { bundle in bundle.process { $0["selinuxLabel"] = "a:b:c:s0" } },
         Refusal("linux.mountLabel: the guest's kernel has no SELinux") { bundle in bundle.linux { $0["mountLabel"] = "a:b:c:s0" } },
         Refusal("linux.intelRdt: no resctrl file system is mounted on this host") { bundle in bundle.linux { $0["intelRdt"] = ["closID": "x"] } },
