@@ -20,10 +20,8 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency], libraries: [String] = []) -> Target {
-    .executableTarget(
-        name: name, dependencies: dependencies,
-        swiftSettings: strict, linkerSettings: staticExecutable + libraries.map { .linkedLibrary($0) })
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict, linkerSettings: staticExecutable)
 }
 
 func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -69,10 +67,15 @@ let package = Package(
 
         // The runtime.
         library("ContainerRuntime", ["ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"]),
-        program("nacelle-oci", ["ContainerRuntime", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM",
-            .product(name: "ArgumentParser", package: "swift-argument-parser")],
+        // All of nacelle-oci but its entry, so that tests can ask it.
+        .target(
+            name: "RuntimeCommands",
+            dependencies: ["ContainerRuntime", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Sources/nacelle-oci", exclude: ["Program"], swiftSettings: strict),
+        .executableTarget(
+            name: "nacelle-oci", dependencies: ["RuntimeCommands"], path: "Sources/nacelle-oci/Program", swiftSettings: strict,
             // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
-            libraries: ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"]),
+            linkerSettings: staticExecutable + ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"].map { .linkedLibrary($0) }),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
@@ -86,6 +89,7 @@ let package = Package(
         tests(of: "VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem"]),
         tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
+        tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
         // Stands in for nacelle-vmm in ContainerRuntime's tests.
         .executableTarget(

@@ -20,11 +20,17 @@ def row(name, values, unit, aim="", peer=""):
     print(f"{name:<56}{middle:>9.1f} {unit:<4}{spread:<22}{aim}")
 
 
-def timed(name):
-    return [tuple(map(int, line.split()))[:2] for line in (result / name).read_text().splitlines()][1:]
+def timed(name, skipped=1):
+    """The lines of a measurement after its warm-up: start, end, status, peak."""
+    return [tuple(map(int, line.split())) for line in (result / name).read_text().splitlines()][skipped:]
 
 
-starts = timed("nacelle")
+def span(lines):
+    """Milliseconds from the first start to the last end."""
+    return (max(line[1] for line in lines) - min(line[0] for line in lines)) / 1e6
+
+
+starts = timed("microvm")
 phases, marks = [], {}
 for line in (result / "phases").read_text().splitlines():
     if line == "end":
@@ -37,16 +43,33 @@ phases = phases[1:]
 
 NAMES = ["vmm starts", "machine built", "kernel entered", "agent ready", "container created", "process runs", "process ended", "vmm ends"]
 print("A cold `nacelle-oci run` of true, 1 vCPU, 128 MiB; virtual milliseconds, median of five after one warm-up")
-previous = [start for start, _ in starts]
+previous = [start[0] for start in starts]
 for name in NAMES:
     times = [marks.get(name) for marks in phases]
     row(f"  … {name}", [(t - p) / 1e6 if t and p else None for t, p in zip(times, previous)], "ms")
     previous = [t or p for t, p in zip(times, previous)]
-row("  … all gone", [(end - p) / 1e6 for (_, end), p in zip(starts, previous)], "ms")
-row("run to the process's first instruction", [(m["process runs"] - s) / 1e6 for (s, _), m in zip(starts, phases) if "process runs" in m], "ms", "aim: 150")
-row("nacelle-oci run, start to end", [(e - s) / 1e6 for s, e in starts], "ms")
-for peer, title in [("runc", "runc run, start to end"), ("crun", "crun run, start to end"), ("qemu", "QEMU -M microvm, start to power-off")]:
-    row(title, [(e - s) / 1e6 for s, e in timed(peer)], "ms", peer=peer)
+row("  … all gone", [(end - p) / 1e6 for (_, end, *_), p in zip(starts, previous)], "ms")
+row("run to the process's first instruction", [(m["process runs"] - s) / 1e6 for (s, *_), m in zip(starts, phases) if "process runs" in m], "ms", "aim: 150")
+RUNTIMES = [("namespace", "nacelle-oci --isolation namespace"), ("microvm", "nacelle-oci"), ("crun", "crun"), ("runc", "runc")]
+
+
+def compared(title, unit, values, aim=""):
+    """A row for each runtime."""
+    print(title)
+    for name, text in RUNTIMES:
+        row(f"  {text}", values(name), unit, aim if text.startswith("nacelle") else "", "" if text.startswith("nacelle") else name)
+        rows[-1]["name"] = f"{text} {title}"
+
+
+compared("run, start to end", "ms", lambda name: [span([line]) for line in timed(name)])
+row("  QEMU -M microvm, start to power-off", [span([line]) for line in timed("qemu")], "ms", peer="qemu")
+compared("create, start, process's end, delete: one of 100 in sequence", "ms", lambda name: [span([line]) for line in timed(f"{name}.sequence", 0)])
+compared("100 of them in sequence", "ms", lambda name: [span(timed(f"{name}.sequence", 0))])
+compared("16 of them at once, until all are gone", "ms", lambda name: [span(timed(f"{name}.at-once-{round}", 0)) for round in range(3)])
+for column, verb in [(2, "create"), (3, "start"), (4, "delete")]:
+    compared(f"{verb}: peak memory", "MiB", lambda name: [line[column] / 1024 for line in timed(f"{name}.sequence", 0)], "aim: 8")
+compared("state: peak memory", "MiB", lambda name: [line[3] / 1024 for line in timed(f"{name}.state", 0)], "aim: 8")
+compared("run: peak memory, or that of a process that it waits for", "MiB", lambda name: [line[3] / 1024 for line in timed(name)], "aim: 8")
 
 # Memory, in KiB, by what is mapped: the guest's RAM is the VMM's only mapping that is advised against huge pages (`nh`).
 private = {"ram": 0, "kernel": 0, "image": 0, "vmm": 0}

@@ -64,7 +64,7 @@ public final class InitChannel {
     /// Receives the next message and the descriptors that came up to its end, or nil when the other end has closed.
     /// - Parameter timeout: milliseconds without any byte; -1 waits for ever.
     public func receive(timeout: Int32) throws(InitChannelError) -> (message: InitMessage, descriptors: [SharedDescriptor])? {
-        var buffer = [UInt8](repeating: 0, count: 65536)
+        var buffer = [UInt8](repeating: 0, count: 8192)
         while true {
             do throws(ProtocolError) {
                 if let frame = try decoder.next() {

@@ -86,6 +86,7 @@ public final class Container {
         (record.id, record.bundle, record.ociVersion, record.annotations) = (state.id, bundle, spec.ociVersion, spec.annotations)
         record.rootfs = Creation.absolute(spec.root?.path ?? "rootfs", bundle)
         (record.created, record.owner, record.isolation) = (Timestamp.precise(), getuid(), isolation)
+        record.hasLaterHooks = !hooks.spec.poststart.isEmpty || !hooks.spec.poststop.isEmpty
         log.debug("container \(state.id): isolation \(isolation.rawValue)")
         do throws(RuntimeError) {
             try state.save(configuration: spec)
@@ -162,7 +163,7 @@ public final class Container {
         let sandbox = sandbox(record.isolation)
         try sandbox.start(record)
         do throws(RuntimeError) {
-            let hooks = try hooks()
+            let hooks = try hooks(record)
             try hooks.run(hooks.spec.poststart, "poststart", state: record.state(.running))
         } catch {
             // runtime.md, "Lifecycle", 9: the container is stopped; `delete` does the rest.
@@ -206,13 +207,15 @@ public final class Container {
             throw RuntimeError("cannot delete container \(state.id) that is not stopped: \(status.rawValue)")
         }
         // Its configuration may be what a killed `create` did not come to write.
-        let hooks = try? hooks()
+        let hooks = try? hooks(record)
         try sandbox(record.isolation).destroy(record)
         try state.remove()
         hooks?.runPoststop(state: record.state(.stopped))
     }
 
-    private func hooks() throws(RuntimeError) -> Hooks { Hooks(spec: try state.configuration().hooks ?? HooksSpec(), log: log) }
+    private func hooks(_ record: ContainerRecord) throws(RuntimeError) -> Hooks {
+        Hooks(spec: record.hasLaterHooks ? try state.configuration().hooks ?? HooksSpec() : HooksSpec(), log: log)
+    }
 
     /// Passes a signal on to the container's process, for a command that waits for it.
     public func pass(_ signal: Int32) { try? kill(signal, all: false) }

@@ -30,6 +30,8 @@ public struct ContainerRecord: Equatable, Sendable {
     public var machineVCPUs = 0
     /// `create` has come to its end.
     public var isCreated = false
+    /// Whether the configuration has hooks for after `create`. If not, it need not be read for them.
+    public var hasLaterHooks = true
 
     public init() {}
 
@@ -51,6 +53,7 @@ public struct ContainerRecord: Equatable, Sendable {
         object["machineMemory"] = .unsigned(machineMemory)
         object["machineVCPUs"] = .integer(Int64(machineVCPUs))
         object["isCreated"] = .bool(isCreated)
+        object["hasLaterHooks"] = .bool(hasLaterHooks)
         var notes = JSONObject()
         for key in annotations.keys.sorted() { notes[key] = annotations[key].map { .string($0) } }
         object["annotations"] = .object(notes)
@@ -80,6 +83,7 @@ public struct ContainerRecord: Equatable, Sendable {
             machineMemory = try members["machineMemory"]?.integer() ?? 0
             machineVCPUs = try members["machineVCPUs"]?.integer() ?? 0
             isCreated = try members["isCreated"]?.bool() ?? false
+            hasLaterHooks = try members["hasLaterHooks"]?.bool() ?? true
             for (key, value) in try members["annotations"]?.map({ (cursor) throws(JSONShapeError) in try cursor.string() }) ?? [] { annotations[key] = value }
         } catch { throw RuntimeError("state.json is damaged: \(error)") }
     }

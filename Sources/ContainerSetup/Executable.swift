@@ -12,7 +12,7 @@ enum Executable {
     }
 
     static func find(_ name: String, path: String) throws(SetupError) -> String {
-        if name.contains("/") {
+        if name.utf8.contains(UInt8(ascii: "/")) {
             if let problem = problem(with: name) { throw error(name, problem, stat: name) }
             return name
         }

@@ -30,7 +30,7 @@ public struct ControlGroupLayout: Equatable, Sendable {
     public init(mountInfo: String) {
         hierarchies = []
         // By bytes: a carriage return before it would make the newline another character.
-        for line in mountInfo.utf8.split(separator: UInt8(ascii: "\n")) {
+        for line in mountInfo.utf8.split(separator: UInt8(ascii: "\n")) where Self.mayBeControlGroup(line) {
             let fields = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map { Substring($0) }
             guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 3 else { continue }
             let type = fields[dash + 1]
@@ -41,6 +41,19 @@ public struct ControlGroupLayout: Equatable, Sendable {
                 mountPoint: ControlGroupLayout.unescaped(fields[4]), root: ControlGroupLayout.unescaped(fields[3]), controllers: controllers)
             if !hierarchies.contains(where: { $0.controllers == controllers }) { hierarchies.append(found) }
         }
+    }
+
+    /// Whether ` - cgroup` stands in a line: most are of other file systems, and to take one apart costs a hundred times as much.
+    private static func mayBeControlGroup(_ line: Substring.UTF8View) -> Bool {
+        let word = " - cgroup".utf8
+        guard let dash = line.firstIndex(of: UInt8(ascii: "-")) else { return false }
+        var rest = line[dash...]
+        while let next = rest.firstIndex(of: UInt8(ascii: "-")) {
+            rest = rest[next...]
+            if next != line.startIndex, line[line.index(before: next)...].starts(with: word) { return true }
+            rest = rest.dropFirst()
+        }
+        return false
     }
 
     /// The layout of the calling process's mount namespace.
@@ -58,7 +71,7 @@ public struct ControlGroupLayout: Equatable, Sendable {
 
     /// mountinfo writes blanks, tabs, newlines and backslashes as three octal digits.
     static func unescaped(_ field: Substring) -> String {
-        guard field.contains("\\") else { return String(field) }
+        guard field.utf8.contains(UInt8(ascii: "\\")) else { return String(field) }
         let bytes = Array(field.utf8)
         var result: [UInt8] = []
         var index = 0
@@ -94,7 +107,7 @@ public struct ControlGroupLayout: Equatable, Sendable {
     ///   - membership: the caller's own group in this hierarchy.
     public static func directory(in hierarchy: ControlGroupHierarchy, path: String?, identifier: String, membership: String) throws(ControlGroupError) -> String {
         let wanted = path.flatMap { $0.isEmpty ? nil : $0 } ?? identifier
-        if wanted.split(separator: ":", omittingEmptySubsequences: false).count == 3, !wanted.contains("/") { throw .systemdPath(wanted) }
+        if wanted.split(separator: ":", omittingEmptySubsequences: false).count == 3, !wanted.utf8.contains(UInt8(ascii: "/")) { throw .systemdPath(wanted) }
         guard let relative = cleaned(wanted), !relative.isEmpty, !wanted.utf8.contains(0) else { throw .invalidPath(wanted) }
         if wanted.hasPrefix("/") { return hierarchy.mountPoint + "/" + relative }
         var own = membership

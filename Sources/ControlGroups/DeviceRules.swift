@@ -50,9 +50,7 @@ public struct DeviceRule: Hashable, Sendable {
             access = .all
         } else {
             access = []
-            if letters.contains("r") { access.insert(.read) }
-            if letters.contains("w") { access.insert(.write) }
-            if letters.contains("m") { access.insert(.makeNode) }
+            for (letter, kind) in zip("rwm".utf8, [Access.read, .write, .makeNode]) where letters.utf8.contains(letter) { access.insert(kind) }
         }
     }
 
@@ -116,6 +114,7 @@ public struct DeviceRule: Hashable, Sendable {
 ///
 ///     r2 = type, r3 = accesses still undecided, r4 = major, r5 = minor
 ///     for each rule, last first, that matches type and numbers:
+///         all accesses:  return 1 or 0
 ///         allow:  r3 &= ~access; if nothing is left: return 1
 ///         deny:   if r3 & access: return 0
 ///     return 0
@@ -144,7 +143,8 @@ public enum DeviceFilter {
             instruction(loadWord, destination: 5, source: 1, offset: 8),
         ]
         for rule in rules.reversed() where !rule.access.isEmpty {
-            let verdict = rule.allow ? allowing(rule.access) : denying(rule.access)
+            // The usual rule is about all accesses: no arithmetic then, which would have the kernel's verifier follow every way through it.
+            let verdict = rule.access == .all ? returning(rule.allow ? 1 : 0) : rule.allow ? allowing(rule.access) : denying(rule.access)
             var tests: [(register: UInt8, value: UInt32)] = []
             if rule.kind != .all { tests.append((2, rule.kind == .block ? 1 : 2)) }
             if let major = rule.major { tests.append((4, major)) }
@@ -154,6 +154,8 @@ public enum DeviceFilter {
                 program.append(instruction(jumpIfNotEqual32, destination: test.register, offset: skipped, immediate: Int32(bitPattern: test.value)))
             }
             program += verdict
+            // Nothing after it is ever reached, which the kernel would refuse.
+            if tests.isEmpty && rule.access == .all { return program }
         }
         return program + returning(0)
     }

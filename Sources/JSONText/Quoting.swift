@@ -42,11 +42,15 @@ private func escape(_ scalar: Unicode.Scalar) -> String {
 
 /// The path of an object's member: `process.args`, or `annotations["a b"]` when the name would not be clear without quotes.
 public func memberPath(_ path: String, _ key: String) -> String {
-    let isPlain = (1...100).contains(key.utf8.count) && !key.hasPrefix(".") && !key.contains("..") && key.utf8.allSatisfy { byte in
+    var last = UInt8(ascii: ".")
+    let isPlain = (1...100).contains(key.utf8.count) && key.utf8.allSatisfy { byte in
+        defer { last = byte }
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-        case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "/"), UInt8(ascii: "+"), UInt8(ascii: "@"), UInt8(ascii: "$"): true
-        default: false
+        // Neither the first nor after another.
+        case UInt8(ascii: "."): return last != byte
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): return true
+        case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "/"), UInt8(ascii: "+"), UInt8(ascii: "@"), UInt8(ascii: "$"): return true
+        default: return false
         }
     }
     guard isPlain else { return "\(path)[\(quoted(key))]" }

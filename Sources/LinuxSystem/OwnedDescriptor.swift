@@ -101,13 +101,25 @@ extension OwnedDescriptor {
     /// - Throws: `EFBIG` when there is more than `limit`.
     public func readAll(limit: Int) throws(SystemError) -> [UInt8] {
         var result: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 16384)
         while true {
-            let count = try read(into: &buffer)
-            if count == 0 { return result }
-            if result.count + count > limit { throw SystemError(Errno(rawValue: EFBIG), "read") }
-            result.append(contentsOf: buffer[..<count])
+            let chunk = try read(atMost: 16384)
+            if chunk.isEmpty { return result }
+            if result.count + chunk.count > limit { throw SystemError(Errno(rawValue: EFBIG), "read") }
+            if result.isEmpty { result = chunk } else { result += chunk }
         }
+    }
+
+    /// The next bytes; none at the end of the file.
+    private func read(atMost count: Int) throws(SystemError) -> [UInt8] {
+        let raw = rawValue
+        var outcome = 0
+        // Not zeroed first: many small files are read.
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            repeat { outcome = unsafe clinux_read(raw, buffer.baseAddress, buffer.count) } while outcome == -Int(EINTR)
+            filled = max(0, outcome)
+        }
+        try checked(outcome, "read")
+        return bytes
     }
 
     /// The file's size in bytes, by fstat(2).

@@ -4,9 +4,10 @@ extension LinuxSpec {
     /// What is wrong with namespaces, users, clocks, devices, paths, sysctls and what belongs to one kernel's features.
     func problems() -> [ConfigurationError.Problem] {
         var list = ProblemList(path: "linux")
-        var kinds: Set<NamespaceSpec.Kind> = []
+        var kinds: [NamespaceSpec.Kind] = []
         for (index, namespace) in namespaces.enumerated() {
-            list.check(kinds.insert(namespace.type).inserted, "namespaces[\(index)]", "the \(namespace.type.rawValue) namespace occurs twice")
+            list.check(!kinds.contains(namespace.type), "namespaces[\(index)]", "the \(namespace.type.rawValue) namespace occurs twice")
+            kinds.append(namespace.type)
             if let path = namespace.path, !path.isEmpty { list.absolutePath(path, "namespaces[\(index)].path") }
         }
         checkMappings(kinds, &list)
@@ -36,7 +37,7 @@ extension LinuxSpec {
         return list.problems
     }
 
-    private func checkMappings(_ kinds: Set<NamespaceSpec.Kind>, _ list: inout ProblemList) {
+    private func checkMappings(_ kinds: [NamespaceSpec.Kind], _ list: inout ProblemList) {
         for (name, mappings) in [("uidMappings", uidMappings), ("gidMappings", gidMappings)] where !mappings.isEmpty {
             list.check(kinds.contains(.user), name, "need a user namespace in linux.namespaces")
         }
@@ -47,7 +48,7 @@ extension LinuxSpec {
         list.check(!gidMappings.isEmpty, "gidMappings", "is missing: a new user namespace has no groups without")
     }
 
-    private func checkTimeOffsets(_ kinds: Set<NamespaceSpec.Kind>, _ list: inout ProblemList) {
+    private func checkTimeOffsets(_ kinds: [NamespaceSpec.Kind], _ list: inout ProblemList) {
         if !timeOffsets.isEmpty { list.check(kinds.contains(.time), "timeOffsets", "need a time namespace in linux.namespaces") }
         for (key, offset) in timeOffsets.sorted(by: { $0.key < $1.key }) {
             let field = memberPath("timeOffsets", key)
@@ -71,7 +72,7 @@ extension LinuxSpec {
         }
     }
 
-    private func checkSysctls(_ kinds: Set<NamespaceSpec.Kind>, _ list: inout ProblemList) {
+    private func checkSysctls(_ kinds: [NamespaceSpec.Kind], _ list: inout ProblemList) {
         var names: Set<String> = []
         for key in sysctl.keys.sorted() {
             let field = memberPath("sysctl", key)
@@ -82,7 +83,7 @@ extension LinuxSpec {
     }
 
     /// Only what belongs to a namespace of the container may be set: anything else would change the host.
-    private func sysctlProblem(_ key: String, _ kinds: Set<NamespaceSpec.Kind>) -> String? {
+    private func sysctlProblem(_ key: String, _ kinds: [NamespaceSpec.Kind]) -> String? {
         let name = key.replacing("/", with: ".")
         guard !name.isEmpty, !name.split(separator: ".", omittingEmptySubsequences: false).contains(where: { $0.isEmpty }), isClean(key) else { return "is malformed" }
         if name == "kernel.hostname" { return "is set by `hostname`" }

@@ -96,9 +96,8 @@ enum Version {
     static let text = "nacelle-oci version \(number)\nspec: \(RuntimeSpec.version)"
 }
 
-@main
-enum Program {
-    static func main() {
+public enum Program {
+    public static func main() {
         // A caller may leave standard streams closed; what is opened next must not take their numbers.
         while let null = try? OwnedDescriptor(opening: "/dev/null", flags: O_RDWR), null.rawValue <= 2 { _ = null.release() }
         _ = signal(SIGPIPE, SIG_IGN)
@@ -135,7 +134,7 @@ func writeError(_ text: String) { if let standardError = try? OwnedDescriptor(du
 
 /// The global flags by themselves, for errors that come before (or outside of) a verb.
 private enum Globals {
-    static func parse(_ arguments: [String]) -> NacelleOCI? { try? NacelleOCI.parse(split(arguments).own) }
+    static func parse(_ arguments: [String]) -> NacelleOCI? { PlainLine(arguments)?.parent ?? (try? NacelleOCI.parse(split(arguments).own)) }
 
     /// `spec --rootless` is a flag and the global `--rootless` has a value: ArgumentParser would take the one for the other.
     static func specCommand(_ arguments: [String]) throws -> (any ParsableCommand)? {
@@ -157,7 +156,7 @@ private enum Globals {
         var index = 0
         while index < arguments.count, arguments[index].hasPrefix("-") {
             own.append(arguments[index])
-            if ["--root", "--log", "--log-format", "--rootless", "--criu", "--isolation", "--config", "--cgroup-manager"].contains(arguments[index]), index + 1 < arguments.count {
+            if PlainArguments.globals.contains(where: { $0.takesValue && $0.names.contains(arguments[index]) }), index + 1 < arguments.count {
                 index += 1
                 own.append(arguments[index])
             }
