@@ -201,35 +201,39 @@ extension ControlGroup {
         return state.starts(with: "FR".utf8)  // FROZEN, FREEZING
     }
 
-    /// Stops all processes of the group (or lets them go on).
-    public func setFrozen(_ frozen: Bool) throws(ControlGroupError) {
+    /// Stops all processes of the group (or lets them go on). Those that do not stop in so many milliseconds, as on a machine that has too much to do, go on.
+    public func setFrozen(_ frozen: Bool, patience: Int = 10_000) throws(ControlGroupError) {
         do throws(SystemError) {
             if let directory = unifiedDirectory {
                 try overwrite(directory + "/cgroup.freeze", frozen ? "1" : "0")
-                for attempt in 0..<1000 {
+                for attempt in 0..<patience / 2 {
                     let events = String(decoding: try readFile(directory + "/cgroup.events"), as: UTF8.self)
                     if events.contains("frozen \(frozen ? 1 : 0)") { return }
                     // The kernel does not stop threads of its own, yet counts them: with KVM's (kvm-nx-lpage-recovery) in it a group
                     // is never told to be frozen. Its other threads stop at their next return to user mode, within milliseconds.
-                    if attempt == 25, hasKernelThread(directory) { return }
+                    if attempt > 0, attempt % 25 == 0, hasKernelThread(directory) { return }
                     sleep(milliseconds: 2)
                 }
+                if frozen { try overwrite(directory + "/cgroup.freeze", "0") }
             } else if let directory = directory(of: "freezer") {
                 // A process that forks meanwhile makes the state stick at FREEZING until it is asked again.
-                for _ in 0..<1000 {
+                for _ in 0..<patience / 2 {
                     try overwrite(directory + "/freezer.state", frozen ? "FROZEN" : "THAWED")
                     let state = String(decoding: try readFile(directory + "/freezer.state"), as: UTF8.self)
                     if state.hasPrefix(frozen ? "FROZEN" : "THAWED") { return }
                     sleep(milliseconds: 2)
                 }
+                if frozen { try overwrite(directory + "/freezer.state", "THAWED") }
             } else { throw SystemError(.notSupported, "freezer") }
         } catch { throw .system(error) }
-        throw .stillBusy(path: unifiedDirectory ?? directory(of: "freezer") ?? "")
+        throw .freezer(path: unifiedDirectory ?? directory(of: "freezer") ?? "", frozen: frozen)
     }
 
     private func hasKernelThread(_ directory: String) -> Bool {
+        // Whoever is in a pid namespace sees 0 in their place.
+        if let text = try? readFile(directory + "/cgroup.procs"), String(decoding: text, as: UTF8.self).split(separator: "\n").contains("0") { return true }
         // Only they have no program.
-        ((try? processes(in: directory)) ?? []).contains { pid in
+        return ((try? processes(in: directory)) ?? []).contains { pid in
             guard let folder = try? OwnedDescriptor(opening: "/proc/\(pid)", flags: O_PATH | O_DIRECTORY) else { return false }
             return (try? folder.linkTarget(of: "exe")) == nil
         }
@@ -239,7 +243,7 @@ extension ControlGroup {
     public func signalAll(_ number: Int32) throws(ControlGroupError) {
         if number == SIGKILL, let directory = unifiedDirectory, (try? overwrite(directory + "/cgroup.kill", "1")) != nil { return }
         // While they are frozen, none can fork away from the signal.
-        let frozen = (try? setFrozen(true)) != nil
+        let frozen = (try? setFrozen(true, patience: 2_000)) != nil
         defer { if frozen { try? setFrozen(false) } }
         for pid in try processes() {
             do throws(SystemError) {

@@ -23,6 +23,8 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
     case invalidSubgroup(String)
     /// A change failed half way, and so did writing what was there before.
     case inconsistent(String, setBack: String)
+    /// Processes of the group did not stop (or go on) in time.
+    case freezer(path: String, frozen: Bool)
     /// Processes of the group do not end.
     case stillBusy(path: String)
 
@@ -49,6 +51,8 @@ public enum ControlGroupError: Error, Equatable, Sendable, CustomStringConvertib
         case .systemd(let message): message
         case .invalidSubgroup(let path): "bad sub cgroup path: \(path)"
         case .inconsistent(let reason, let setBack): "\(reason) (setting the limits back failed as well: \(setBack))"
+        case .freezer(let path, true): "cgroup: processes of \(path) did not stop in time, and go on"
+        case .freezer(let path, false): "cgroup: processes of \(path) did not go on in time"
         case .stillBusy(let path): "cgroup: processes of \(path) do not end"
         }
     }

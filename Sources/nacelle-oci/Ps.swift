@@ -8,20 +8,25 @@ import LinuxSystem
 struct Ps: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ps", abstract: "List the processes in a container.",
-        discussion: "Without a machine: what ps(1) with the given options (-ef) says of them. Of a machine: its own processes, with their pids in it.")
+        discussion: """
+            Without a machine: what ps(1) with the given options (-ef) says of them. Of a machine: its own processes, with their pids in it; in JSON the one \
+            pid that it has on this host.
+            """)
     enum Format: String, ExpressibleByArgument, CaseIterable { case table, json }
     @ParentCommand var parent: NacelleOCI
-    @Option(name: [.short, .long], help: "table or json (pids only).") var format = Format.table
+    @Option(name: [.short, .long], help: "table or json (pids of this host only).") var format = Format.table
     @Argument(help: "The container's name.") var id: String
     @Argument(parsing: .captureForPassthrough, help: "Options for ps(1).") var options: [String] = []
 
     func run() throws {
-        switch try parent.container(id).processes() {
+        let container = try parent.container(id)
+        switch try container.processes() {
         case .host(let pids):
             if format == .json { return printJSON(pids) }
             print(try Self.selected(try Self.output(ofPS: options.isEmpty ? ["-ef"] : options), pids: Set(pids)), terminator: "")
         case .guest(let entries):
-            if format == .json { return printJSON(entries.map(\.pid)) }
+            // Who asks for JSON is an engine, which looks the pids up on this host (`docker top`): a guest's would be strangers' here.
+            if format == .json { return printJSON([try container.record().pid]) }
             print("UID         PID    PPID CMD")
             for entry in entries { print("\(Self.column("\(entry.user)", -8))\(Self.column("\(entry.pid)", 7)) \(Self.column("\(entry.parent)", 7)) \(entry.command)") }
         }

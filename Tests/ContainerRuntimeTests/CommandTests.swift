@@ -303,6 +303,14 @@ struct CommandTests {
         #expect(try oci(fixture, "delete", "--force", "c").status == 0)
     }
 
+    @Test("ps: a machine's own processes for people, the pid on this host for engines")
+    func processes() throws {
+        let fixture = try started()
+        #expect(try oci(fixture, "ps", "c").output == "UID         PID    PPID CMD\n1000         40       1 sleep 1000\n")
+        #expect(try oci(fixture, "ps", "--format", "json", "c").output == "[\(try fixture.container().record().pid)]\n")
+        #expect(try oci(fixture, "delete", "--force", "c").status == 0)
+    }
+
     @Test("whoever listens at --pidfd-socket gets the process that stands for a container and for an exec'd one")
     func processSocket() throws {
         let fixture = try Fixture()

@@ -224,6 +224,8 @@ import Testing
         (.invalidPath("/.."), #"cgroup: invalid linux.cgroupsPath "/..""#),
         (.notEmpty(path: "/c/x"), "cgroup: container's cgroup is not empty: /c/x"),
         (.missingController("rdma", file: "rdma.max"), "cgroup: controller rdma is not available (no file rdma.max)"),
+        (.freezer(path: "/c/x", frozen: true), "cgroup: processes of /c/x did not stop in time, and go on"),
+        (.freezer(path: "/c/x", frozen: false), "cgroup: processes of /c/x did not go on in time"),
         (.stillBusy(path: "/c/x"), "cgroup: processes of /c/x do not end"),
     ] as [(ControlGroupError, String)])
     func errorsSayWhatAndWhere(error: ControlGroupError, text: String) { #expect("\(error)" == text) }

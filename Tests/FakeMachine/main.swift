@@ -103,7 +103,7 @@ final class FakeMachine {
         case .wait(let process):
             if let status = ended[key] { client.reply(.exited(process: process, status: status), to: number) } else { waiting[key] = number }
         case .resize: client.reply(.done, to: number)
-        case .listProcesses: client.reply(.processes([]), to: number)
+        case .listProcesses: client.reply(.processes([ProcessEntry(pid: 40, parent: 1, user: 1000, command: "sleep 1000")]), to: number)
         case .update(let resources): update(client, number, resources)
         case .statistics: statistics(client, number)
         case .outOfMemory(let after):
