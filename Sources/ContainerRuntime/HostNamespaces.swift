@@ -86,7 +86,7 @@ struct HostNamespaces: Sandbox {
             if case .newTerminal(let deliver) = creation.streams, let terminal = container.terminal { try Self.deliver(terminal, deliver) }
         } catch {
             record = current
-            throw RuntimeError(Self.startFailure(error))
+            throw RuntimeError(Self.startFailure(error.code, error.message))
         }
     }
 
@@ -112,14 +112,6 @@ struct HostNamespaces: Sandbox {
         } catch { throw LaunchError(.other, error.message) }
     }
 
-    /// In runc's words, which engines match on.
-    private static func startFailure(_ error: LaunchError) -> String {
-        switch error.code {
-        case .executableNotFound, .permissionDenied: "unable to start container process: \(error.message)"
-        default: error.message
-        }
-    }
-
     func status(_ record: ContainerRecord) -> StateSpec.Status {
         if !record.isCreated { return .creating }
         if StartPipes.isWaiting(start: state.startPath) { return .created }
@@ -138,12 +130,6 @@ struct HostNamespaces: Sandbox {
             // In another's pid namespace its death ends nobody else.
             if all || (signal == SIGKILL && !container.endsNamespace) { try container.signalEveryProcess(signal) } else { try container.signal(signal) }
         } catch { throw RuntimeError(error.message) }
-    }
-
-    func destroy(_ record: ContainerRecord) throws(RuntimeError) {
-        try MachineProcess.kill(record)
-        try HostResourceControl.delete(record)
-        try HostControlGroup.delete(record)
     }
 
     func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses {
@@ -173,7 +159,7 @@ struct HostNamespaces: Sandbox {
             }
             for warning in launched.warnings { log.warning(warning) }
             return .child(pid: launched.pid)
-        } catch { throw RuntimeError("exec failed: \(Self.startFailure(error))", exitStatus: 255) }
+        } catch { throw RuntimeError("exec failed: \(Self.startFailure(error.code, error.message))", exitStatus: 255) }
     }
 
     /// The container as its launcher knew it.

@@ -57,17 +57,9 @@ struct MicroVM: Sandbox {
         }
         switch try connection.answer(to: number) {
         case .created: KnownKVM(root: state.root).remember()
-        case .failed(let failure): throw RuntimeError(Self.startFailure(failure))
+        case .failed(let failure): throw RuntimeError(Self.startFailure(failure.code, failure.message))
         case nil: throw RuntimeError(machineFailure(record) ?? "the machine has ended while it started")
         default: throw RuntimeError("the machine's answer cannot be understood")
-        }
-    }
-
-    /// In runc's words, which engines match on, when the program is what cannot be started.
-    private static func startFailure(_ failure: Failure) -> String {
-        switch failure.code {
-        case .executableNotFound, .permissionDenied: "unable to start container process: \(failure.message)"
-        default: failure.message
         }
     }
 
@@ -124,12 +116,6 @@ struct MicroVM: Sandbox {
             // A guest that does not obey is ended from outside.
             if signal == SIGKILL { try MachineProcess.kill(record) }
         }
-    }
-
-    func destroy(_ record: ContainerRecord) throws(RuntimeError) {
-        try MachineProcess.kill(record)
-        try HostResourceControl.delete(record)
-        try HostControlGroup.delete(record)
     }
 
     func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses {

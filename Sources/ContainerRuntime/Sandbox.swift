@@ -68,9 +68,6 @@ protocol Sandbox {
     /// Sends a signal to the process of a container that runs, or to all processes in it.
     func kill(_ signal: Int32, all: Bool, _ record: ContainerRecord) throws(RuntimeError)
 
-    /// Ends what runs and removes what was made outside of the state directory. Nothing there is no error.
-    func destroy(_ record: ContainerRecord) throws(RuntimeError)
-
     /// The processes in a container that runs.
     func processes(_ record: ContainerRecord) throws(RuntimeError) -> ContainerProcesses
 
@@ -85,6 +82,23 @@ protocol Sandbox {
 
     /// Watches a container that runs for processes that are killed for want of memory.
     func watchOutOfMemory(_ record: ContainerRecord) throws(RuntimeError) -> OutOfMemoryEvents.Source
+}
+
+extension Sandbox {
+    /// Ends what runs and removes what was made outside of the state directory. Nothing there is no error.
+    func destroy(_ record: ContainerRecord) throws(RuntimeError) {
+        try MachineProcess.kill(record)
+        try HostResourceControl.delete(record)
+        try HostControlGroup.delete(record)
+    }
+
+    /// In runc's words, which engines match on, when the program is what cannot be started.
+    static func startFailure(_ code: Failure.Code, _ message: String) -> String {
+        switch code {
+        case .executableNotFound, .permissionDenied: "unable to start container process: \(message)"
+        default: message
+        }
+    }
 }
 
 /// What a further process gets beside its description.

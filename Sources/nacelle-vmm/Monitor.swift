@@ -152,6 +152,9 @@ final class Monitor {
                     clients[ObjectIdentifier(client)] = nil
                 })
             clients[ObjectIdentifier(client)] = client
+        } catch where error.errno == .permissionDenied {
+            // Nobody could ever reach this machine.
+            session.fail("config.json: process.apparmorProfile: \(appArmorProfile ?? "") does not let the machine's process accept a connection: `network unix stream` is needed (\(error))")
         } catch {
             log.warning("control socket: \(error)")
         }

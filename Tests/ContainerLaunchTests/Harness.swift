@@ -64,14 +64,7 @@ final class TestBundle {
         spec.process = process(args)
         spec.root = RootSpec(path: rootfs)
         spec.hostname = "nacelle-test"
-        spec.mounts = [
-            MountSpec(destination: "/proc", type: "proc", source: "proc"),
-            MountSpec(destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-            MountSpec(destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-            MountSpec(destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-            MountSpec(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"]),
-            MountSpec(destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"]),
-        ]
+        spec.mounts = RuntimeSpec.example().mounts.filter { $0.type != "cgroup" }
         var linux = LinuxSpec()
         linux.namespaces = [.pid, .network, .ipc, .uts, .mount].map { NamespaceSpec($0) }
         linux.maskedPaths = ["/proc/kcore", "/proc/scsi", "/proc/no-such-thing"]

@@ -16,19 +16,7 @@ private struct Child {
     let pid: Int32
 
     init(script: String = "exec sleep infinity", isStopped: Bool = false) throws {
-        let words = ["sh", "-c", isStopped ? "kill -STOP $$; \(script)" : script]
-        var arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
-        defer { for unsafe argument in unsafe arguments { unsafe free(argument) } }
-        var pid: pid_t = 0
-        // Threads of the tests block signals, and a child would inherit that.
-        var attributes = posix_spawnattr_t(), none = sigset_t()
-        unsafe posix_spawnattr_init(&attributes)
-        defer { unsafe posix_spawnattr_destroy(&attributes) }
-        unsafe sigemptyset(&none)
-        unsafe posix_spawnattr_setsigmask(&attributes, &none)
-        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-        try #require(unsafe posix_spawn(&pid, "/bin/sh", nil, &attributes, &arguments, nil) == 0)
-        self.pid = pid
+        pid = try ProgramStart.start("/bin/sh", arguments: ["-c", isStopped ? "kill -STOP $$; \(script)" : script], descriptors: [nil, nil, nil], newSession: false)
         if isStopped { try waitUntilStopped() }
     }
 

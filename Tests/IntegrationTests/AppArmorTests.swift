@@ -136,6 +136,14 @@ struct AppArmorTests {
         }
     }
 
+    @Test("a profile in which nobody could reach the machine is told, and nothing stays", .requiresKVM)
+    func unreachable() throws {
+        let profile = try Profile("deny network unix,")
+        let outcome = try Self.bundle(profile.name).runContainer()
+        #expect(outcome.status == 1)
+        #expect(outcome.errorText.contains("process.apparmorProfile: \(profile.name) does not let the machine's process accept a connection: `network unix stream` is needed"), "\(outcome.errorText)")
+    }
+
     @Test("a profile that is not there is told by its path and name, and nothing stays", .requiresRoot, arguments: Isolation.available)
     func missing(_ isolation: Isolation) throws {
         let bundle = try Self.bundle("nacelle-none")

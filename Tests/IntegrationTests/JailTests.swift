@@ -21,18 +21,23 @@ struct JailTests {
             #expect(field("CapEff") == "000000008800001b", "\(thread)")
             #expect(field("CapBnd") == "000000008800001b", "\(thread)")
         }
-        #expect(try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/root/") == [])
-        #expect(try String(contentsOfFile: "/proc/\(pid)/mountinfo", encoding: .utf8).split(separator: "\n").count == 1)
-
-        // What of the host a descriptor leads to: nothing by `..` but what was shared. A share is a mount of its own, and the directory of
-        // descriptors lies in a procfs without anything of the system in it.
-        for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd") {
-            let link = "/proc/\(pid)/fd/\(name)"
-            #expect(!FileManager.default.fileExists(atPath: link + "/../../sys/kernel"), "\(link)")
-            #expect(!FileManager.default.fileExists(atPath: link + "/../config.json"), "\(link)")
-            #expect(!FileManager.default.fileExists(atPath: link + "/usr/bin"), "\(link)")
-        }
+        try expectEmptyWorld(of: pid)
         #expect(try bundle.nacelle("delete", "--force", "c").status == 0)
         try bundle.expectNothingLeft()
+    }
+}
+
+/// A machine's process sees nothing of the host's files but what was shared.
+func expectEmptyWorld(of pid: Int32) throws {
+    #expect(try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/root/") == [])
+    #expect(try String(contentsOfFile: "/proc/\(pid)/mountinfo", encoding: .utf8).split(separator: "\n").count == 1)
+
+    // What of the host a descriptor leads to: nothing by `..` but what was shared. A share is a mount of its own, and the directory of
+    // descriptors lies in a procfs without anything of the system in it.
+    for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd") {
+        let link = "/proc/\(pid)/fd/\(name)"
+        #expect(!FileManager.default.fileExists(atPath: link + "/../../sys/kernel"), "\(link)")
+        #expect(!FileManager.default.fileExists(atPath: link + "/../config.json"), "\(link)")
+        #expect(!FileManager.default.fileExists(atPath: link + "/usr/bin"), "\(link)")
     }
 }

@@ -7,18 +7,7 @@ import Testing
 @Suite struct ProcessTests {
     /// A shell that carries out a script, with its signals as they are by default.
     private static func shell(_ script: String) throws -> Int32 {
-        let words = ["sh", "-c", script]
-        var arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
-        defer { for unsafe argument in unsafe arguments { unsafe free(argument) } }
-        var attributes = posix_spawnattr_t(), none = sigset_t()
-        unsafe posix_spawnattr_init(&attributes)
-        defer { unsafe posix_spawnattr_destroy(&attributes) }
-        unsafe sigemptyset(&none)
-        unsafe posix_spawnattr_setsigmask(&attributes, &none)
-        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-        var pid: pid_t = 0
-        try #require(unsafe posix_spawn(&pid, "/bin/sh", nil, &attributes, &arguments, nil) == 0)
-        return pid
+        try ProgramStart.start("/bin/sh", arguments: ["-c", script], descriptors: [nil, nil, nil], newSession: false)
     }
 
     @Test(arguments: [

@@ -83,18 +83,11 @@ extension FileServer {
         return (inode, object)
     }
 
-    func unlink(_ header: FuseHeader, _ name: EntryName) throws(SystemError) -> Answer {
+    func remove(_ header: FuseHeader, _ name: EntryName, isDirectory: Bool) throws(SystemError) -> Answer {
         let parent = try directory(header.node)
         let kept = keepOpen(parent, name)
-        try object(parent).descriptor.removeFile(name)
-        if let kept { nodes.hold(kept.inode, kept.object) }
-        return .empty
-    }
-
-    func removeDirectory(_ header: FuseHeader, _ name: EntryName) throws(SystemError) -> Answer {
-        let parent = try directory(header.node)
-        let kept = keepOpen(parent, name)
-        try object(parent).descriptor.removeDirectory(name)
+        let folder = try object(parent)
+        if isDirectory { try folder.descriptor.removeDirectory(name) } else { try folder.descriptor.removeFile(name) }
         if let kept { nodes.hold(kept.inode, kept.object) }
         return .empty
     }

@@ -266,13 +266,7 @@ public final class VsockDevice: VirtioDevice {
     private func endTurn() {
         scheduled[nextScheduled].isScheduled = false
         nextScheduled += 1
-        if nextScheduled == scheduled.count {
-            scheduled.removeAll(keepingCapacity: true)
-            nextScheduled = 0
-        } else if nextScheduled >= 256 && nextScheduled * 2 > scheduled.count {
-            scheduled.removeFirst(nextScheduled)
-            nextScheduled = 0
-        }
+        scheduled.forget(&nextScheduled, atLeast: 256)
     }
 
     /// Sends what is due while there are buffers: refusals first, then a packet of each connection in turn.

@@ -122,14 +122,16 @@ struct ByteQueue {
             firstChunk += 1
             offset = 0
         }
-        if firstChunk == chunks.count {
-            chunks.removeAll(keepingCapacity: true)
-            firstChunk = 0
-        } else if firstChunk >= 64 && firstChunk * 2 > chunks.count {
-            chunks.removeFirst(firstChunk)
-            firstChunk = 0
-        }
+        chunks.forget(&firstChunk, atLeast: 64)
     }
 
     mutating func removeAll() { self = ByteQueue() }
+}
+
+extension Array {
+    /// Takes elements that were taken from the front out, once they are many and most of all: so that each costs the same.
+    mutating func forget(_ taken: inout Int, atLeast least: Int) {
+        if taken == count { removeAll(keepingCapacity: true) } else if taken >= least && taken * 2 > count { removeFirst(taken) } else { return }
+        taken = 0
+    }
 }
