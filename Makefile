@@ -46,7 +46,7 @@ fuzz: dependencies ## feed the parsers a million inputs each (COUNT=, SEED=)
 	@scripts/fuzz $(or $(COUNT),1000000) $(or $(SEED),1)
 
 .PHONY: bench
-bench: all ## measure a start, phase by phase, beside runc, crun and QEMU
+bench: all ## measure starts, containers in sequence and at once, and memory, beside runc, crun and QEMU
 	@scripts/install-dependencies bench
 	@scripts/bench $(STAGE)
 

@@ -58,8 +58,8 @@ public final class VirtualMachine: Sendable {
     }
 
     /// From now on a guest's 32-bit write of `value` at the address signals the eventfd instead of leaving KVM_RUN.
-    public func attachNotification(_ event: borrowing EventDescriptor, address: UInt64, value: UInt32) throws(SystemError) {
-        var request = clinux_kvm_ioeventfd(address, 4, UInt64(value), event.descriptor.rawValue)
+    public func attachNotification(_ event: Int32, address: UInt64, value: UInt32) throws(SystemError) {
+        var request = clinux_kvm_ioeventfd(address, 4, UInt64(value), event)
         try checked(unsafe clinux_ioctl_pointer(descriptor.rawValue, clinux_KVM_IOEVENTFD, &request), "KVM_IOEVENTFD")
     }
 

@@ -86,6 +86,8 @@ public func setFileCreationMask(_ mask: UInt32) { clinux_set_umask(mask & 0o777)
 /// An eventfd on which a thread waits by reading, without a loop.
 public struct WaitingEvent: ~Copyable, Sendable {
     private let descriptor: OwnedDescriptor
+    /// For whoever else signals it, as KVM does.
+    public var rawValue: Int32 { descriptor.rawValue }
     public init() throws(SystemError) { descriptor = OwnedDescriptor(owning: Int32(try checked(clinux_blocking_event(), "eventfd"))) }
 
     /// Wakes one thread that waits, or the next one that will.

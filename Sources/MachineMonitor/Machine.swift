@@ -112,9 +112,13 @@ public final class Machine: @unchecked Sendable {
             let index = bus.transports.count
             try virtualMachine.attachInterrupt(transport.interrupt.event, gsi: UInt32(MachineLayout.firstDevicePin + index))
             for queue in 0..<transport.queueCount {
-                let event = SharedEvent(try EventDescriptor())
                 let address = MachineLayout.deviceBase + UInt64(index) * MachineLayout.deviceStride + MMIOTransport.notifyOffset
-                try virtualMachine.attachNotification(event.event, address: address, value: UInt32(queue))
+                if let own = device.notification {
+                    try virtualMachine.attachNotification(own, address: address, value: UInt32(queue))
+                    continue
+                }
+                let event = SharedEvent(try EventDescriptor())
+                try virtualMachine.attachNotification(event.event.descriptor.rawValue, address: address, value: UInt32(queue))
                 try loop.add(event.event.descriptor.rawValue, .readable) { _ in
                     event.event.drain()
                     transport.notify(queue: queue)

@@ -81,6 +81,13 @@ public protocol VirtioDevice: AnyObject {
     func activate(_ context: ActivationContext)
     /// The driver has notified about a queue.
     func process(queue: Int)
+    /// An eventfd that threads of the device's own wait for: the driver's notifications signal it, and `process` is not called for them.
+    /// nil: `process` is called on the machine's thread.
+    var notification: Int32? { get }
     /// The driver starts over: forget queues, connections, requests.
     func reset()
+}
+
+extension VirtioDevice {
+    public var notification: Int32? { nil }
 }

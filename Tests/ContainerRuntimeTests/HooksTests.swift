@@ -32,6 +32,17 @@ struct HooksTests {
         #expect(fixture.text(of: "order")?.hasSuffix("createContainer creating\npoststart running\npoststop stopped\n") == true, "\(fixture.text(of: "order") ?? "")")
     }
 
+    @Test("without hooks for then, start and delete do not read the configuration")
+    func none() throws {
+        let fixture = try fixture { hooks, folder in hooks.createRuntime = [Fixture.hook("echo made > \(folder)/made")] }
+        try fixture.create()
+        #expect(fixture.text(of: "made") == "made\n")
+        try Data("{".utf8).write(to: URL(fileURLWithPath: fixture.root + "/c/config.json"))
+        try fixture.container().start()
+        try fixture.container().delete(force: true)
+        fixture.expectNothingLeft()
+    }
+
     @Test("the state names the container, its bundle and the machine's pid")
     func state() throws {
         let fixture = try fixture { hooks, folder in hooks.createRuntime = [Fixture.hook("cat > \(folder)/seen")] }

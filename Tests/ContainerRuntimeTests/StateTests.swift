@@ -16,8 +16,16 @@ struct StateTests {
         (record.id, record.bundle, record.rootfs, record.pid, record.startTime) = ("a\u{1F600}", "/b \"c\"\n", "/r", 7, .max)
         (record.created, record.owner, record.ociVersion, record.annotations) = ("2026-01-01T00:00:00Z", .max, "1.3.0", ["k": "v", "": "e"])
         #expect(try ContainerRecord(parsing: record.text()) == record)
-        (record.controlGroups, record.isCreated, record.isolation) = (["/x"], true, .namespace)
+        (record.controlGroups, record.isCreated, record.isolation, record.hasLaterHooks) = (["/x"], true, .namespace, false)
         #expect(try ContainerRecord(parsing: record.text()) == record)
+    }
+
+    @Test("of a record that does not say so, hooks are looked for")
+    func laterHooks() throws {
+        var text = String(decoding: ContainerRecord().text(), as: UTF8.self)
+        text = text.replacingOccurrences(of: "\"hasLaterHooks\":true,", with: "")
+        #expect(!text.contains("hasLaterHooks"))
+        #expect(try ContainerRecord(parsing: Array(text.utf8)).hasLaterHooks)
     }
 
     @Test("a damaged record is an error", arguments: [

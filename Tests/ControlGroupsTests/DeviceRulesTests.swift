@@ -131,6 +131,31 @@ import Testing
         }
     }
 
+    /// The kernel refuses a program with an instruction that no way leads to, or a way that leads out of it.
+    private static func isSound(_ program: [UInt64]) -> Bool {
+        var reached: Set<Int> = []
+        var ways = [0]
+        while let position = ways.popLast() {
+            guard program.indices.contains(position) else { return false }
+            guard reached.insert(position).inserted else { continue }
+            let code = UInt8(truncatingIfNeeded: program[position])
+            if code == 0x95 { continue }  // exit
+            if code == 0x16 || code == 0x56 { ways.append(position + 1 + Int(Int16(truncatingIfNeeded: program[position] >> 16))) }
+            ways.append(position + 1)
+        }
+        return reached.count == program.count
+    }
+
+    @Test func aRuleAboutEverythingEndsTheProgram() {
+        func everything(_ allow: Bool) -> DeviceRule { DeviceRule(allow: allow, kind: .all, major: nil, minor: nil, access: .all) }
+        let program = DeviceFilter.program([DeviceRule(allow: true, kind: .block, major: 8, minor: 0, access: .read), everything(true)])
+        #expect(program == DeviceFilter.program([everything(true)]) && Self.isSound(program))
+        #expect(Self.decide(program, isBlock: false, access: 7, major: 9, minor: 9) == true)
+        // The deny-all that every container's rules begin with costs no arithmetic (BPF_AND), and no rule for all accesses does.
+        let defaults = DeviceFilter.program(DeviceRule.effective([]))
+        #expect(Self.isSound(defaults) && defaults.count(where: { UInt8(truncatingIfNeeded: $0) == 0x54 }) == 3)
+    }
+
     @Test func theProgramDecidesAsTheRulesSay() {
         var state: UInt64 = 11
         func random(_ limit: Int) -> Int {
@@ -146,6 +171,7 @@ import Testing
                     minor: random(2) == 0 ? nil : numbers[random(4)], access: DeviceRule.Access(rawValue: UInt32(random(8))))
             }
             let program = DeviceFilter.program(rules)
+            if !Self.isSound(program) { Issue.record("round \(round): the kernel refuses the program of \(rules)") }
             for major in numbers { for minor in numbers { for access in UInt32(1)...7 { for isBlock in [false, true] {
                 let decision = Self.decide(program, isBlock: isBlock, access: access, major: major, minor: minor)
                 if decision != Self.expected(rules, isBlock: isBlock, access: access, major: major, minor: minor) {

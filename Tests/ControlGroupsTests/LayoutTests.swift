@@ -28,6 +28,9 @@ import Testing
         // Lines that are cut off, or no lines of the kernel's.
         ("24 22 0:22 / /c rw - cgroup2", [], false), ("24 22 0:22 / /c rw - cgroup2 none", [], false), ("- cgroup2 x y", [], false),
         ("24 22 0:22 / /c rw cgroup2 none rw", [], false), ("\n\n - - -\n", [], false),
+        // Dashes everywhere, and a path that reads like what is looked for.
+        ("24 22 0:22 /a-b /c-d/-cgroup rw,x-y - - cgroup2 n rw", [], false), ("24 22 0:22 /a-b /c-d/-cgroup rw,x-y shared:1 - cgroup2 n rw", ["/c-d/-cgroup:"], true),
+        ("24 22 0:22 / /-\\040cgroup rw - tmpfs - cgroup rw", [], false), ("24 22 0:22 / /c rw -cgroup2 - ext4 n rw\n-", [], false),
         // Blanks and the like in the mount point.
         (#"24 22 0:22 /a\134b /my\040c\011\012\134x rw - cgroup2 n rw"#, ["/my c\t\n\\x:"], true),
         // A carriage return in somebody's option does not hide the next line.

@@ -79,6 +79,12 @@ struct JSONTests {
         #expect(throws: JSONShapeError.self) { try JSONCursor(.number(1.5)).integer(Int.self) }
     }
 
+    @Test("a name that would not be clear in a path is quoted", arguments: [
+        ("args", "a.args"), ("dev.nacelle.memory", "a.dev.nacelle.memory"), ("net/x-y_z+@$0", "a.net/x-y_z+@$0"), ("end.", "a.end."),
+        ("", "a[\"\"]"), (".x", "a[\".x\"]"), (".", "a[\".\"]"), ("x..y", "a[\"x..y\"]"), ("x y", "a[\"x y\"]"), ("é", "a[\"é\"]"),
+    ])
+    func paths(_ name: String, _ path: String) { #expect(memberPath("a", name) == path) }
+
     @Test("mutations of a document never trap")
     func fuzz() {
         let seed = Array(#"{"ociVersion":"1.0.2","process":{"args":["sh","-c","é\n"],"user":{"uid":0}},"n":[1,2.5e3,-7,null,true]}"#.utf8)

@@ -18,6 +18,8 @@ final class WorkerPool: Sendable {
         /// which comes while others are being served wakes another thread.
         var pending: [(queue: Int, chain: DescriptorChain)] = []
         var next = 0
+        /// The driver has broken its rings, and has been told: nothing more is taken off them.
+        var isBroken = false
         var hasPending: Bool { next < pending.count }
     }
 
@@ -45,6 +47,9 @@ final class WorkerPool: Sendable {
         work = try WaitingEvent()
         done = try WaitingEvent()
     }
+
+    /// What wakes a thread: for the driver's notifications, too.
+    var notification: Int32 { work.rawValue }
 
     var isRunning: Bool { state.withLock { $0.running > 0 } }
 
@@ -109,7 +114,10 @@ final class WorkerPool: Sendable {
 
     private func breakDevice() {
         let needsReset = state.withLock { state in
-            defer { state.active?.pending = [] }
+            defer {
+                state.active?.pending = []
+                state.active?.isBroken = true
+            }
             return state.active?.needsReset
         }
         needsReset?()
@@ -158,8 +166,9 @@ final class WorkerPool: Sendable {
         state.active = nil
         defer { state.active = active }
         do throws(VirtqueueError) {
-            if !active.hasPending { try refill(&active) }
+            if !active.hasPending && !active.isBroken { try refill(&active) }
         } catch {
+            active.isBroken = true
             active.needsReset()
         }
         guard active.hasPending else {
@@ -208,7 +217,9 @@ final class WorkerPool: Sendable {
             let isDrained = state.isDraining && state.busy == 0
             guard let active = state.active else { return (isDrained, nil) }
             switch outcome {
-            case .broken: return (isDrained, active.needsReset)
+            case .broken:
+                state.active?.isBroken = true
+                return (isDrained, active.needsReset)
             case .used(let written):
                 active.queues[queue]?.push(chain.head, written: written)
                 state.unannounced += 1
