@@ -152,10 +152,11 @@ final class Monitor {
                     clients[ObjectIdentifier(client)] = nil
                 })
             clients[ObjectIdentifier(client)] = client
-        } catch where error.errno == .permissionDenied {
-            // Nobody could ever reach this machine.
-            session.fail("config.json: process.apparmorProfile: \(appArmorProfile ?? "") does not let the machine's process accept a connection: `network unix stream` is needed (\(error))")
         } catch {
+            if let appArmorProfile, error.errno == .permissionDenied {
+                // Nobody can reach this machine any more.
+                session.fail("config.json: process.apparmorProfile: \(appArmorProfile) does not let the machine's process accept a connection: `network unix stream` is needed (\(error))")
+            }
             log.warning("control socket: \(error)")
         }
     }
