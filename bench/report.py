@@ -63,9 +63,10 @@ def compared(title, unit, values, aim=""):
 
 compared("run, start to end", "ms", lambda name: [span([line]) for line in timed(name)])
 row("  QEMU -M microvm, start to power-off", [span([line]) for line in timed("qemu")], "ms", peer="qemu")
-compared("create, start, process's end, delete: one of 100 in sequence", "ms", lambda name: [span([line]) for line in timed(f"{name}.sequence", 0)])
-compared("100 of them in sequence", "ms", lambda name: [span(timed(f"{name}.sequence", 0))])
-compared("16 of them at once, until all are gone", "ms", lambda name: [span(timed(f"{name}.at-once-{round}", 0)) for round in range(3)])
+count = len(timed("crun.sequence", 0))
+compared(f"create, start, process's end, delete: one of {count} in sequence", "ms", lambda name: [span([line]) for line in timed(f"{name}.sequence", 0)])
+compared(f"{count} of them in sequence", "ms", lambda name: [span(timed(f"{name}.sequence", 0))])
+compared("16 of them at once, until all are gone", "ms", lambda name: [span(timed(f"{name}.at-once", 0))])
 for column, verb in [(2, "create"), (3, "start"), (4, "delete")]:
     compared(f"{verb}: peak memory", "MiB", lambda name: [line[column] / 1024 for line in timed(f"{name}.sequence", 0)], "aim: 8")
 compared("state: peak memory", "MiB", lambda name: [line[3] / 1024 for line in timed(f"{name}.state", 0)], "aim: 8")
