@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs a program and kills it at its Nth stop: the entry to and the return from each system call are one each.
 
-    kill-at.py N PROGRAM [ARGUMENT...]
+    kill-at.py N PROGRAM [ARGUMENT...] 3>FILE
 
-Prints how many stops there were, and the program's own end: its status, or minus the signal's number. N = 0 kills nothing.
+Writes to descriptor 3, which the program does not get, how many stops there were, and the program's own end: its status, or minus the signal's number.
+N = 0 kills nothing.
 """
 import ctypes
 import os
@@ -16,6 +17,7 @@ ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 ptrace.restype = ctypes.c_long
 ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_long]
 
+os.set_inheritable(3, False)
 limit, words = int(sys.argv[1]), sys.argv[2:]
 pid = os.fork()
 if pid == 0:
@@ -36,4 +38,4 @@ while True:
             os.kill(pid, signal.SIGKILL)
     elif os.WSTOPSIG(status) != signal.SIGTRAP:
         passed = os.WSTOPSIG(status)
-print(count, os.waitstatus_to_exitcode(status))
+os.write(3, f"{count} {os.waitstatus_to_exitcode(status)}".encode())

@@ -14,17 +14,17 @@ enum KilledCommand {
 
     /// Runs it; returns how many stops there were, and whether it was killed at `stop` rather than through before.
     static func run(_ arguments: [String], stop: Int, environment: [String]) throws -> (stops: Int, isKilled: Bool, text: String) {
-        let output = try MemoryFile.make("out", [])
+        let result = try MemoryFile.make("result", [])
         let error = try MemoryFile.make("err", [])
         let pid = try ProgramStart.start(
-            "/usr/bin/python3", arguments: [helper, "\(stop)", Built.program ?? ""] + arguments, environment: environment, descriptors: [nil, output, error])
+            "/usr/bin/python3", arguments: [helper, "\(stop)", Built.program ?? ""] + arguments, environment: environment, descriptors: [nil, nil, error, result])
         let end = try waitForProcess(pid)?.status
         func text(_ file: SharedDescriptor) throws -> String { String(decoding: try readFile("/proc/self/fd/\(file.rawValue)"), as: UTF8.self) }
-        let last = try text(output).split(separator: "\n").last?.split(separator: " ").compactMap { Int($0) } ?? []
-        let message = try text(error)
+        let (counted, message) = (try text(result), try text(error))
         // Who kills by a pid that is another's by now hits the helper, and with it what it runs: that is a kill as well.
-        if stop > 0, last.isEmpty, case .signaled? = end { return (0, true, message) }
-        try #require(last.count == 2, "\(String(describing: end)): \(message)")
+        if stop > 0, counted.isEmpty, case .signaled? = end { return (0, true, message) }
+        let last = counted.split(separator: " ").compactMap { Int($0) }
+        try #require(last.count == 2, "\(String(describing: end)): \(counted), \(message)")
         return (last[0], last[1] == -9, message)
     }
 

@@ -11,7 +11,8 @@ extension NamespaceTests { @Suite("An ordinary user's containers", .requiresProg
 struct RootlessTests {
     private static let user: UInt32 = 54_321
 
-    /// A bundle that belongs to the user, configured as `runc spec --rootless` does.
+    /// A bundle that belongs to the user, configured as `runc spec --rootless` does, and programs where the user may execute them: the checkout may lie
+    /// in somebody's own folder.
     private func bundle(_ script: String, _ change: (inout RuntimeSpec) -> Void = { _ in }) throws -> HostBundle {
         let bundle = try HostBundle(script)
         let fixture = bundle.fixture
@@ -25,6 +26,9 @@ struct RootlessTests {
         fixture.spec = spec
         try fixture.save()
         try FileManager.default.createDirectory(atPath: fixture.root, withIntermediateDirectories: true)
+        for (program, name) in [(Built.program ?? "", "nacelle-oci"), (HostBundle.initProgram, "nacelle-init")] {
+            try FileManager.default.copyItem(atPath: program, toPath: fixture.folder + "/" + name)
+        }
         for path in [fixture.folder] + (try FileManager.default.subpathsOfDirectory(atPath: fixture.folder)).map({ fixture.folder + "/" + $0 }) {
             #expect(unsafe lchown(path, Self.user, Self.user) == 0)
         }
@@ -48,8 +52,8 @@ struct RootlessTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
         let folder = (root ?? bundle.fixture.root).map { ["--root", $0] } ?? []
-        process.arguments = ["--reuid", "\(Self.user)", "--regid", "\(Self.user)", "--clear-groups", Built.program ?? ""] + folder + ["--isolation", "namespace"] + arguments
-        process.environment = environment.merging(["NACELLE_INIT": HostBundle.initProgram, "NACELLE_CONFIG": "/dev/null"]) { $1 }
+        process.arguments = ["--reuid", "\(Self.user)", "--regid", "\(Self.user)", "--clear-groups", bundle.fixture.folder + "/nacelle-oci"] + folder + ["--isolation", "namespace"] + arguments
+        process.environment = environment.merging(["NACELLE_INIT": bundle.fixture.folder + "/nacelle-init", "NACELLE_CONFIG": "/dev/null"]) { $1 }
         process.currentDirectoryURL = URL(fileURLWithPath: bundle.fixture.bundle)
         process.standardInput = FileHandle.nullDevice
         let base = bundle.fixture.folder + "/" + UUID().uuidString

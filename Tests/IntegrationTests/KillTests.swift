@@ -60,7 +60,9 @@ struct KillTests {
     private func killed(_ bundle: Bundle, _ part: Double, _ words: String...) throws {
         let helper = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/kill-at.py"
         let stops = ["start": 170, "exec": 320, "kill": 170, "pause": 170, "resume": 160, "delete": 170][words[0]] ?? 100
-        _ = try run("/usr/bin/python3", [helper, "\(Int(Double(stops) * part))", Nacelle.program, "--root", bundle.root] + words)
+        let line = ["-c", "exec /usr/bin/python3 \"$@\" 3>\(bundle.path)/killed", "sh", helper, "\(Int(Double(stops) * part))", Nacelle.program, "--root", bundle.root]
+        _ = try run("/bin/sh", line + words)
+        #expect(try String(contentsOfFile: bundle.path + "/killed", encoding: .utf8).contains(" "), "\(words) under kill-at.py")
     }
 
     @Test("the runtime, at several moments of each command, and the process that stands for an exec'd one")
