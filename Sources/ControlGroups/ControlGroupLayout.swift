@@ -46,12 +46,10 @@ public struct ControlGroupLayout: Equatable, Sendable {
     /// Whether ` - cgroup` stands in a line: most are of other file systems, and to take one apart costs a hundred times as much.
     private static func mayBeControlGroup(_ line: Substring.UTF8View) -> Bool {
         let word = " - cgroup".utf8
-        guard let dash = line.firstIndex(of: UInt8(ascii: "-")) else { return false }
-        var rest = line[dash...]
-        while let next = rest.firstIndex(of: UInt8(ascii: "-")) {
-            rest = rest[next...]
-            if next != line.startIndex, line[line.index(before: next)...].starts(with: word) { return true }
-            rest = rest.dropFirst()
+        var rest = line
+        while let dash = rest.firstIndex(of: UInt8(ascii: "-")) {
+            if dash != line.startIndex, line[line.index(before: dash)...].starts(with: word) { return true }
+            rest = rest[line.index(after: dash)...]
         }
         return false
     }
