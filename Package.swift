@@ -77,10 +77,9 @@ let package = Package(
             dependencies: ["ContainerRuntime", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "KVM", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Sources/nacelle-oci", exclude: ["Program"], swiftSettings: small),
         .executableTarget(
-            name: "nacelle-oci", dependencies: ["RuntimeCommands"], path: "Sources/nacelle-oci/Program", exclude: ["rare-sections"], swiftSettings: strict,
-            // What the compiler makes for every type and hardly ever runs (value witnesses, protocol witnesses, modify accessors, witness table
-            // accessors) is put together, away from the rest: see `small`.
-            linkerSettings: staticExecutable + [.unsafeFlags(["-Xlinker", "--section-ordering-file=\(Context.packageDirectory)/Sources/nacelle-oci/Program/rare-sections"])]
+            name: "nacelle-oci", dependencies: ["RuntimeCommands"], path: "Sources/nacelle-oci/Program", exclude: ["section-order"], swiftSettings: strict,
+            // Functions are laid out so that few pages are touched (scripts/section-order): see `small`.
+            linkerSettings: staticExecutable + [.unsafeFlags(["-Xlinker", "--section-ordering-file=\(Context.packageDirectory)/Sources/nacelle-oci/Program/section-order"])]
                 // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
                 + ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"].map { .linkedLibrary($0) }),
 

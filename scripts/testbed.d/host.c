@@ -155,7 +155,7 @@ static void start_qemu(const sigset_t *usual) {
     int ends[PORT_COUNT];
     char value[200];
     qemu_argument("-device");
-    qemu_argument("virtio-serial-pci,id=ports,max_ports=8");
+    qemu_argument("virtio-serial-pci,id=ports,max_ports=8,event_idx=off");
     for (int port = 0; port < PORT_COUNT; port++) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) give_up(STATUS_TESTBED, "socketpair: %s", strerror(errno));
