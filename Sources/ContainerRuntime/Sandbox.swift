@@ -41,9 +41,9 @@ final class Creation {
     /// Runs the hooks of the runtime's namespaces that precede the container (runtime.md, "Lifecycle", 3 and 4).
     func runRuntimeHooks(_ record: ContainerRecord) throws(RuntimeError) {
         hasRunHooks = true
-        let document = record.state(.creating)
-        try hooks.run(hooks.spec.prestart, "prestart", state: document)
-        try hooks.run(hooks.spec.createRuntime, "createRuntime", state: document)
+        // Before the specification's 1.0.2 prestart hooks ran at `start`: those that look find the status of then, which runtime-tools asks for, too.
+        try hooks.run(hooks.spec.prestart, "prestart", state: record.state(.created))
+        try hooks.run(hooks.spec.createRuntime, "createRuntime", state: record.state(.creating))
     }
 
     /// Makes a path of config.json absolute.

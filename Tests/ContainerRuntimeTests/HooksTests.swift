@@ -26,7 +26,7 @@ struct HooksTests {
             hooks.poststop = [note("poststop")]
         }
         try fixture.create()
-        #expect(fixture.text(of: "order") == "prestart creating\ncreateRuntime-0 creating\ncreateRuntime-1 creating\ncreateContainer creating\n")
+        #expect(fixture.text(of: "order") == "prestart created\ncreateRuntime-0 creating\ncreateRuntime-1 creating\ncreateContainer creating\n")
         try fixture.container().start()
         try fixture.container().delete(force: true)
         #expect(fixture.text(of: "order")?.hasSuffix("createContainer creating\npoststart running\npoststop stopped\n") == true, "\(fixture.text(of: "order") ?? "")")

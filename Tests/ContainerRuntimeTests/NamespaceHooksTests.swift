@@ -58,7 +58,7 @@ struct HooksTests {
         let all = try lines()
         #expect(all.map(\.list) == ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"])
         #expect(all.map(\.variable) == all.map(\.list))
-        #expect(all.map(\.state.status) == [.creating, .creating, .creating, .created, .running, .stopped])
+        #expect(all.map(\.state.status) == [.created, .creating, .creating, .created, .running, .stopped])
         #expect(all.map(\.state.pid) == [pid, pid, pid, pid, pid, 0].map(Int.init))
         #expect(all.allSatisfy { $0.state.id == "c" && $0.state.bundle == fixture.bundle })
         let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/mnt")
