@@ -11,7 +11,12 @@ public enum WellKnown {
     public static let rootfsShare = "rootfs"
     /// The name in the share of the N-th bind mount.
     public static func volumeShare(_ index: Int) -> String { "volume-\(index)" }
-    /// The plan's annotation with the container's state as the host knows it, for hooks in the guest. The only one that a plan has.
+    /// Where the guest puts the container's root together when it is made of images, and where it mounts them: `0` beneath is the topmost.
+    public static let rootMountPoint = "/run/nacelle/root"
+    public static let imageMountPoint = "/run/nacelle/images"
+    /// The plan's annotation with the number of images: `/dev/pmem1` and so on, the topmost first. `rootfs` of the share then has `upper` and `work`.
+    public static let imagesAnnotation = "dev.nacelle.images"
+    /// The plan's annotation with the container's state as the host knows it, for hooks in the guest. A plan has no others.
     public static let stateAnnotation = "dev.nacelle.state"
     /// nacelle-init, in the guest's root image.
     public static let guestInitPath = "/sbin/nacelle-init"

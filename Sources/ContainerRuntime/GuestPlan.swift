@@ -13,12 +13,14 @@ public struct GuestPlan: Sendable {
         /// Absolute, on the host.
         public var path: String
         public var isReadOnly: Bool
-        /// The path of the configuration's field that asks for it.
+        /// The path of the field that asks for it, of config.json or root-images.json.
         public var field: String
     }
 
     public let spec: RuntimeSpec
     public let shares: [Share]
+    /// What the root is put together of in the guest; nil if it is a directory of the host.
+    let rootImages: RootImages?
 
     /// The plan as the agent reads it.
     public var json: [UInt8] { spec.json.bytes() }
@@ -28,10 +30,17 @@ public struct GuestPlan: Sendable {
     public init(_ spec: RuntimeSpec, bundle: String, state: StateSpec? = nil) throws(RuntimeError) {
         let problems = Self.unsupportedFields(spec)
         guard problems.isEmpty else { throw RuntimeError("\(ConfigurationError.invalid(problems))") }
+        let rootImages = try RootImages.read(bundle: bundle)
+        self.rootImages = rootImages
         var guest = spec
         let root = spec.root ?? RootSpec(path: "rootfs")
         var shares = [Share(name: WellKnown.rootfsShare, path: Creation.absolute(root.path, bundle), isReadOnly: false, field: "root.path")]
         guest.root = RootSpec(path: WellKnown.shareMountPoint + "/" + WellKnown.rootfsShare, readonly: root.readonly)
+        if let rootImages {
+            shares[0].path = rootImages.writable
+            shares[0].field = "writable"
+            guest.root?.path = WellKnown.rootMountPoint
+        }
         for index in guest.mounts.indices where guest.mounts[index].isBind {
             let mount = guest.mounts[index]
             let name = WellKnown.volumeShare(shares.count - 1)
@@ -49,6 +58,7 @@ public struct GuestPlan: Sendable {
         }
         guest.vm = nil
         guest.annotations = [:]
+        if let rootImages { guest.annotations[WellKnown.imagesAnnotation] = "\(rootImages.images.count)" }
         if guest.hooks != nil, let state { guest.annotations[WellKnown.stateAnnotation] = state.json.text() }
         if guest.linux == nil { guest.linux = LinuxSpec() }
         guest.linux?.cgroupsPath = "/container"
@@ -141,17 +151,18 @@ public struct GuestPlan: Sendable {
         var descriptors: [SharedDescriptor] = []
         for share in shares {
             let isRoot = share.name == WellKnown.rootfsShare
+            let place = "\(isRoot && rootImages != nil ? RootImages.fileName : "config.json"): \(share.field)"
             var status = stat()
             do throws(SystemError) {
                 let descriptor = try OwnedDescriptor(opening: share.path, flags: O_PATH)
                 try checked(unsafe clinux_fstatat(descriptor.rawValue, "", &status, AT_EMPTY_PATH), "fstat", path: share.path)
                 descriptors.append(SharedDescriptor(descriptor))
-            } catch { throw RuntimeError("config.json: \(share.field): invalid \(isRoot ? "rootfs" : "mount source") \(share.path): \(error.errno)") }
+            } catch { throw RuntimeError("\(place): invalid \(isRoot ? "rootfs" : "mount source") \(share.path): \(error.errno)") }
             let kind = status.st_mode & S_IFMT
-            if isRoot && kind != S_IFDIR { throw RuntimeError("config.json: \(share.field): invalid rootfs \(share.path): not a directory") }
+            if isRoot && kind != S_IFDIR { throw RuntimeError("\(place): invalid rootfs \(share.path): not a directory") }
             guard kind == S_IFDIR || kind == S_IFREG else {
                 throw RuntimeError(
-                    "config.json: \(share.field): invalid mount source \(share.path): \(Self.kind(kind)) of the host cannot be reached from a machine, which has a kernel of its own; directories and regular files can")
+                    "\(place): invalid mount source \(share.path): \(Self.kind(kind)) of the host cannot be reached from a machine, which has a kernel of its own; directories and regular files can")
             }
         }
         return descriptors

@@ -10,6 +10,7 @@ struct MachineProcess {
     /// Starts nacelle-vmm and connects to it. Its control socket listens before it starts, so connecting cannot come too early.
     static func start(_ settings: MachineSettings, plan: GuestPlan, state: StateDirectory, components: Components) throws(RuntimeError) -> (pid: Int32, connection: ControlConnection) {
         let shares = try plan.openShares()
+        let images = try plan.rootImages?.open() ?? []
         let firstShare: Int32 = 6
         let entries = zip(plan.shares, shares.indices).map { (share: $0, descriptor: firstShare + Int32($1)) }
         do throws(SystemError) {
@@ -19,13 +20,14 @@ struct MachineProcess {
             let listener = SharedDescriptor(try OwnedDescriptor.unixListener(path: socketPath))
             let known = KnownKVM(root: state.root)
             var text = settings.description(id: state.id, shares: entries)
+            for index in images.indices { text += "image.\(index)=\(firstShare + Int32(shares.count + index))\n" }
             if !known.isUsable { text += "probe=1\n" }
             let description = try MemoryFile.make("machine", Array(text.utf8))
             let log = SharedDescriptor(try OwnedDescriptor(opening: state.logPath, flags: O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600))
             let connection = ControlConnection(owning: try OwnedDescriptor.unixConnection(path: socketPath))
             let pid = try ProgramStart.start(
                 components.monitor, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-                descriptors: [nil, nil, log, listener, description, log] + shares, newSession: true)
+                descriptors: [nil, nil, log, listener, description, log] + shares + images, newSession: true)
             return (pid, connection)
         } catch { throw RuntimeError("cannot start the machine", error) }
     }

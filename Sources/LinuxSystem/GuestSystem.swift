@@ -7,6 +7,8 @@ public enum GuestSystem {
     public struct MountFlags: OptionSet, Sendable {
         public let rawValue: UInt
         public init(rawValue: UInt) { self.rawValue = rawValue }
+        /// MS_RDONLY
+        public static let readOnly = MountFlags(rawValue: 1)
         /// MS_NOSUID
         public static let noSetUserID = MountFlags(rawValue: 2)
         /// MS_NODEV

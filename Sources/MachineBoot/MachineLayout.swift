@@ -30,6 +30,12 @@ public enum MachineLayout {
         return GuestAddress((top + section - 1) / section * section)
     }
 
+    /// The next one above such memory.
+    public static func persistentMemoryBase(after region: GuestMemory.Region) -> GuestAddress {
+        let section: UInt64 = 128 << 20
+        return GuestAddress((region.base.rawValue + UInt64(region.count) + section - 1) / section * section)
+    }
+
     // What the boot loader places below 1 MiB; the kernel reserves or copies it before it reuses the memory.
     static let descriptorTable = GuestAddress(0x500)
     static let bootParameters = GuestAddress(0x7000)

@@ -37,11 +37,12 @@ public final class Machine: @unchecked Sendable {
     private let end = Mutex<MachineEnd?>(nil)
     /// Signalled once when the guest has stopped by itself.
     public let ended: EventDescriptor
-    /// The read-only image's place in the guest, for the persistent-memory device.
-    public let image: GuestMemory.Region
+    /// The read-only images' places in the guest, for persistent-memory devices: the guest's root, then the others.
+    public let images: [GuestMemory.Region]
 
     /// Creates the machine with its memory. Nothing runs yet.
-    public init(_ configuration: MachineConfiguration, loop: EventLoop) throws(MachineError) {
+    /// - Parameter images: files that are mapped into the guest beside its root.
+    public init(_ configuration: MachineConfiguration, images files: [SharedDescriptor] = [], loop: EventLoop) throws(MachineError) {
         self.configuration = configuration
         self.loop = loop
         do throws(SystemError) {
@@ -55,9 +56,11 @@ public final class Machine: @unchecked Sendable {
         } catch {
             throw .kvm("KVM cannot be used: \(error); `nacelle-oci doctor` says more")
         }
-        image = try Self.mapImage(configuration)
+        var images = [try Self.mapRoot(configuration)]
         do throws(SystemError) {
-            memory = GuestMemory(regions: try Self.mapMemory(configuration.memory) + [image])
+            for file in files { images.append(try Self.map(file, at: MachineLayout.persistentMemoryBase(after: images[images.count - 1]))) }
+            self.images = images
+            memory = GuestMemory(regions: try Self.mapMemory(configuration.memory) + images)
             for (slot, region) in memory.regions.enumerated() {
                 try virtualMachine.setMemory(
                     slot: UInt32(slot), guestAddress: region.base.rawValue, mapping: region.mapping, readOnly: !region.isWritable)
@@ -83,10 +86,23 @@ public final class Machine: @unchecked Sendable {
         return regions
     }
 
-    private static func mapImage(_ configuration: MachineConfiguration) throws(MachineError) -> GuestMemory.Region {
+    /// The guest kernel refuses a region of 16 MiB and more that is no multiple of 16 MiB (MEMREMAP_COMPAT_ALIGN_MAX).
+    private static let imageAlignment: Int64 = 16 << 20
+
+    /// A file of any size, with zeros up to the next multiple.
+    private static func map(_ file: SharedDescriptor, at base: GuestAddress) throws(SystemError) -> GuestMemory.Region {
+        try file.with { (file: borrowing OwnedDescriptor) throws(SystemError) in
+            let size = try file.size()
+            guard size > 0, size < Int64.max / 2 else { throw SystemError(.invalidArgument, "image") }
+            let room = (size + imageAlignment - 1) / imageAlignment * imageAlignment
+            let mapping = try Mapping(nil, count: Int(room), protection: PROT_READ, flags: MAP_PRIVATE | MAP_NORESERVE)
+            try mapping.overlay(at: 0, with: file, fileOffset: 0, count: Int(size), protection: PROT_READ, flags: MAP_SHARED)
+            return GuestMemory.Region(base: base, mapping: mapping, isWritable: false)
+        }
+    }
+
+    private static func mapRoot(_ configuration: MachineConfiguration) throws(MachineError) -> GuestMemory.Region {
         let path = configuration.imagePath
-        // The guest kernel refuses a region of 16 MiB and more that is no multiple of 16 MiB (MEMREMAP_COMPAT_ALIGN_MAX).
-        let alignment: Int64 = 16 << 20
         let erofsMagic: [UInt8] = [0xE2, 0xE1, 0xF5, 0xE0]
         let size: Int64
         let magic: [UInt8]
@@ -97,7 +113,7 @@ public final class Machine: @unchecked Sendable {
             magic = try file.bytes(at: 1024, count: 4)
             mapping = try Mapping(file.rawValue, count: Int(max(size, 1)), protection: PROT_READ, flags: MAP_SHARED)
         } catch { throw .image(path: path, "\(error)") }
-        guard size > 0, size % alignment == 0 else {
+        guard size > 0, size % imageAlignment == 0 else {
             throw .image(path: path, "its size (\(size) bytes) is not a multiple of 16 MiB: it is truncated or no guest image")
         }
         guard magic == erofsMagic else { throw .image(path: path, "it is not an EROFS image") }

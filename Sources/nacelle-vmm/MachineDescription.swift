@@ -30,6 +30,8 @@ struct MachineDescription {
     /// Whether to find out first if KVM can run a guest at all.
     var needsProbe = false
     var shares: [Share] = []
+    /// Descriptors of read-only images beside the guest's root, which the guest has as persistent memory.
+    var images: [Int32] = []
 
     init(_ text: String) throws(Invalid) {
         for line in text.split(separator: "\n") {
@@ -55,6 +57,7 @@ struct MachineDescription {
             case "apparmor": appArmorProfile = value
             case "probe": needsProbe = value == "1"
             case _ where key.hasPrefix("share."): shares.append(try Self.share(value))
+            case _ where key.hasPrefix("image."): images.append(try number(6...Int32.max))
             default: throw Invalid(description: "machine description: unknown key `\(key)`: runtime and VMM must come from one build")
             }
         }

@@ -47,7 +47,7 @@ final class Monitor {
             MachineConfiguration(
                 memory: description.memoryMiB << 20, vcpus: description.vcpus, kernelPath: description.kernel, imagePath: description.image,
                 extraCommandLine: description.commandLine, hasConsole: console != nil),
-            loop: loop)
+            images: description.images.map { SharedDescriptor(OwnedDescriptor(owning: $0)) }, loop: loop)
         // /proc is gone after the jail; descriptors are reopened through this.
         let processDescriptors = SharedDescriptor(try OwnedDescriptor.ownDescriptors(flags: O_PATH))
         let vsock = try VsockDevice(loop: loop)
@@ -68,7 +68,8 @@ final class Monitor {
     private struct Refused: Error, CustomStringConvertible { let description: String }
 
     private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?, log: Log) throws -> FileSystemDevice? {
-        try machine.attach(PersistentMemoryDevice(start: machine.image.base, size: UInt64(machine.image.count)))
+        // In this order the guest numbers them: its root is /dev/pmem0.
+        for image in machine.images { try machine.attach(PersistentMemoryDevice(start: image.base, size: UInt64(image.count))) }
         try machine.attach(vsock)
         let shares = try description.shares.map { share in
             try FileSystemDevice.Share(

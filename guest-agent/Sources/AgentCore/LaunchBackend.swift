@@ -29,6 +29,10 @@ public final class LaunchBackend: ContainerBackend {
         // A guest has one container, whatever place the host's groups have for it.
         if spec.linux == nil { spec.linux = LinuxSpec() }
         spec.linux?.cgroupsPath = LaunchBackend.controlGroup
+        if let text = spec.annotations[WellKnown.imagesAnnotation] {
+            guard let count = Int(text), count > 0 else { throw Failure(.other, "\(WellKnown.imagesAnnotation): not a number of images") }
+            do throws(SystemError) { try GuestSetup.mountRoot(images: count) } catch { throw Failure(.other, "the container's root cannot be put together: \(error)") }
+        }
         let launcher = ContainerLauncher(plan: spec, identifier: "container", initProgram: initProgram)
         if let text = spec.annotations[WellKnown.stateAnnotation] {
             let known: StateSpec
