@@ -84,6 +84,9 @@ let package = Package(
                 // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
                 + ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"].map { .linkedLibrary($0) }),
 
+        // Images.
+        library("OCIImage", ["JSONText"]),
+
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
         tests(of: "OCISpec", ["JSONText"]),
@@ -98,6 +101,7 @@ let package = Package(
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
+        tests(of: "OCIImage", ["JSONText"]),
         // Stands in for nacelle-vmm in ContainerRuntime's tests.
         .executableTarget(
             name: "fake-machine", dependencies: ["AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/FakeMachine", swiftSettings: strict),
