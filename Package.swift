@@ -34,16 +34,29 @@ func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target 
         swiftSettings: strict)
 }
 
+/// What speaks HTTP and TLS, and hashes.
+let network: [Target.Dependency] = [
+    .product(name: "AsyncHTTPClient", package: "async-http-client"), .product(name: "Crypto", package: "swift-crypto"),
+    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+]
+
 let package = Package(
     name: "nacelle",
     products: [
         .library(name: "GuestLibraries", targets: ["ContainerLaunch", "AgentProtocol", "ControlGroups", "OCISpec", "LinuxSystem", "JSONText"]),
+        .library(name: "RegistryClient", targets: ["RegistryClient", "OCIImage"]),
         .executable(name: "nacelle-oci", targets: ["nacelle-oci"]),
         .executable(name: "nacelle-vmm", targets: ["nacelle-vmm"]),
         .executable(name: "nacelle-init", targets: ["nacelle-init"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        // Of RegistryClient alone: no program that starts or is a container links any of these.
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     ],
     targets: [
         // What links into the guest as well: no Foundation, no Dispatch, no async, no package.
@@ -86,6 +99,7 @@ let package = Package(
 
         // Images.
         library("OCIImage", ["JSONText"]),
+        library("RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
@@ -102,6 +116,10 @@ let package = Package(
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
         tests(of: "OCIImage", ["JSONText"]),
+        tests(of: "RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
+        // RegistryClient's example: pulls into a directory of the image-layout format and pushes from one.
+        .executableTarget(
+            name: "registry-example", dependencies: ["RegistryClient", "OCIImage", "JSONText", "LinuxSystem"], path: "Tests/RegistryExample", swiftSettings: strict),
         // Stands in for nacelle-vmm in ContainerRuntime's tests.
         .executableTarget(
             name: "fake-machine", dependencies: ["AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/FakeMachine", swiftSettings: strict),
