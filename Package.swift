@@ -46,13 +46,14 @@ let package = Package(
     products: [
         .library(name: "GuestLibraries", targets: ["ContainerLaunch", "AgentProtocol", "ControlGroups", "OCISpec", "LinuxSystem", "JSONText"]),
         .library(name: "RegistryClient", targets: ["RegistryClient", "OCIImage"]),
+        .library(name: "ImageStore", targets: ["ImageStore", "OCIImage"]),
         .executable(name: "nacelle-oci", targets: ["nacelle-oci"]),
         .executable(name: "nacelle-vmm", targets: ["nacelle-vmm"]),
         .executable(name: "nacelle-init", targets: ["nacelle-init"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        // Of RegistryClient alone: no program that starts or is a container links any of these.
+        // Of RegistryClient (and swift-crypto of LayerArchive) alone: no program that starts or is a container links any of these.
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -99,6 +100,9 @@ let package = Package(
 
         // Images.
         library("OCIImage", ["JSONText"]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        library("LayerArchive", ["OCIImage", "LinuxSystem", "JSONText", "CArchive", .product(name: "Crypto", package: "swift-crypto")]),
+        library("ImageStore", ["OCIImage", "LayerArchive", "LinuxSystem", "JSONText"]),
         library("RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
 
         tests(of: "LinuxSystem"),
@@ -116,6 +120,11 @@ let package = Package(
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
         tests(of: "OCIImage", ["JSONText"]),
+        tests(of: "LayerArchive", ["OCIImage", "LinuxSystem"]),
+        tests(of: "ImageStore", ["LayerArchive", "OCIImage", "LinuxSystem", "JSONText", "image-store-example"]),
+        // ImageStore's example, by which its tests also import in a process that they can kill.
+        .executableTarget(
+            name: "image-store-example", dependencies: ["ImageStore", "LayerArchive", "OCIImage", "LinuxSystem"], path: "Tests/ImageStoreExample", swiftSettings: strict),
         tests(of: "RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
         // RegistryClient's example: pulls into a directory of the image-layout format and pushes from one.
         .executableTarget(

@@ -30,7 +30,7 @@ internal import LinuxSystem
     private func text(_ pointer: UnsafePointer<CChar>?, _ what: String) throws(LayerError) -> [UInt8] {
         guard let pointer = unsafe pointer else { throw .malformed(entry: nil, "an entry has no \(what), or one that cannot be read") }
         let buffer = unsafe UnsafeRawBufferPointer(start: pointer, count: lengthOfText(pointer))
-        guard unsafe buffer.count <= limits.nameLength else { throw .limit("a \(what) has more than \(limits.nameLength) bytes") }
+        guard buffer.count <= limits.nameLength else { throw .limit("a \(what) has more than \(limits.nameLength) bytes") }
         return unsafe Array(buffer)
     }
 
@@ -109,8 +109,10 @@ internal import LinuxSystem
             let tags: [Int32: UInt16] = [10001: 0x02, 10002: 0x01, 10003: 0x08, 10004: 0x04, 10005: 0x10, 10006: 0x20]
             guard let kernelTag = tags[tag] else { throw .malformed(entry: name, "its access control list is not POSIX's") }
             let isNamed = kernelTag == 0x02 || kernelTag == 0x08
+            // tar(1) writes the number where the name would be, if the user has no name.
+            if isNamed, id < 0, let name = unsafe qualifier, let number = unsafe Int32(String(cString: name)) { id = number }
             if isNamed && id < 0 {
-                throw .malformed(entry: name, "its access control list names a user or group without a number; make the archive with --numeric-owner")
+                throw .malformed(entry: name, "its access control list has the name of a user or group, and not the number; names mean something else on every machine")
             }
             entries.append((kernelTag, UInt16(permissions & 7), isNamed ? UInt32(id) : .max))
         }

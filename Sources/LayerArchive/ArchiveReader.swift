@@ -1,4 +1,5 @@
 internal import CArchive
+internal import LinuxSystem
 
 /// Feeds a libarchive reader; what fails here is kept, because libarchive would only know that something did.
 @safe final class ArchiveFeed {
@@ -40,7 +41,7 @@ internal import CArchive
 
     /// - Parameter configure: says what the bytes are; returns libarchive's status.
     init(_ feed: ArchiveFeed, configure: (OpaquePointer) -> Int32) throws(LayerError) {
-        guard let archive = unsafe archive_read_new() else { throw .stream(.init(.noMemory, "archive_read_new")) }
+        guard let archive = unsafe archive_read_new() else { throw .stream(SystemError(.noMemory, "archive_read_new")) }
         unsafe self.archive = archive
         self.feed = feed
         feed.budget = ArchiveReader.largestStep

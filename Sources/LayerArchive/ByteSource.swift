@@ -10,9 +10,7 @@ public struct ByteSource {
     /// From where the descriptor stands on, to the end of the file.
     public init(_ descriptor: SharedDescriptor) {
         read = { (buffer) throws(SystemError) in
-            // Not `with`: the buffer would be captured by a second closure.
-            let own = try descriptor.duplicate()
-            return try own.read(into: &buffer)
+            try descriptor.with { (own: borrowing OwnedDescriptor) throws(SystemError) in try own.read(into: &buffer) }
         }
     }
 
@@ -29,3 +27,11 @@ public struct ByteSource {
 
 /// Where bytes go, piece by piece.
 public typealias ByteSink = ([UInt8]) throws(SystemError) -> Void
+
+extension [UInt8] {
+    /// The bytes of a span.
+    public init(copying span: RawSpan) {
+        // SAFETY: the bytes are copied within the closure.
+        self = unsafe span.withUnsafeBytes { unsafe Array($0) }
+    }
+}

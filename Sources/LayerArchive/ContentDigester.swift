@@ -9,7 +9,7 @@ public struct ContentDigester: Sendable {
     }
     private var state: State
 
-    public init(_ algorithm: Digest.Algorithm = .sha256) {
+    public init(_ algorithm: OCIImage.Digest.Algorithm = .sha256) {
         switch algorithm {
         case .sha256: state = .sha256(SHA256())
         case .sha512: state = .sha512(SHA512())
@@ -33,20 +33,20 @@ public struct ContentDigester: Sendable {
         }
     }
 
-    public mutating func update(_ bytes: [UInt8]) { update(bytes.span.bytes) }
-    public mutating func update(_ bytes: ArraySlice<UInt8>) { update(bytes.span.bytes) }
+    public mutating func update(_ bytes: [UInt8]) { unsafe update(bytes.span.bytes) }
+    public mutating func update(_ bytes: ArraySlice<UInt8>) { unsafe update(bytes.span.bytes) }
 
     /// The digest of all bytes so far.
-    public func finish() -> Digest {
+    public func finish() -> OCIImage.Digest {
         let digest = switch state {
-        case .sha256(let hash): Digest(.sha256, hash: hash.finalize())
-        case .sha512(let hash): Digest(.sha512, hash: hash.finalize())
+        case .sha256(let hash): OCIImage.Digest(.sha256, hash: hash.finalize())
+        case .sha512(let hash): OCIImage.Digest(.sha512, hash: hash.finalize())
         }
         guard let digest else { preconditionFailure("a hash has the length of its algorithm") }
         return digest
     }
 
-    public static func digest(of bytes: [UInt8], _ algorithm: Digest.Algorithm = .sha256) -> Digest {
+    public static func digest(of bytes: [UInt8], _ algorithm: OCIImage.Digest.Algorithm = .sha256) -> OCIImage.Digest {
         var digester = ContentDigester(algorithm)
         digester.update(bytes)
         return digester.finish()

@@ -1,6 +1,13 @@
+internal import OCIImage
+
 /// How a layer's tar is compressed.
 public enum LayerCompression: Sendable, Hashable {
     case none, gzip, zstd
+
+    /// Told by the first bytes of a layer.
+    public init(of source: ByteSource) throws(LayerError) {
+        self = try TarBytes(source, limit: .max, digest: .sha256).compression
+    }
 
     /// How many bytes `detected` wants to see, if there are as many.
     static let headLength = 512

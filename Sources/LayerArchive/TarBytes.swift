@@ -10,12 +10,13 @@ internal import OCIImage
     /// What of the buffer has not been handed on.
     private var pending: Range<Int> = 0..<0
     private var decompressor: ArchiveReader?
-    private var digester = ContentDigester()
+    private var digester: ContentDigester
     private(set) var count: Int64 = 0
     private var ended = false
     let compression: LayerCompression
 
-    init(_ source: ByteSource, limit: Int64) throws(LayerError) {
+    init(_ source: ByteSource, limit: Int64, digest: OCIImage.Digest.Algorithm) throws(LayerError) {
+        digester = ContentDigester(digest)
         self.source = source
         self.limit = limit
         // Enough of the start to tell what it is, though it may come in small pieces.
@@ -33,9 +34,9 @@ internal import OCIImage
         let filter = compression == .gzip ? ARCHIVE_FILTER_GZIP : ARCHIVE_FILTER_ZSTD
         let feed = unsafe ArchiveFeed(size: 128 << 10) { [unowned self] (out) throws(LayerError) in unsafe try compressed(into: out) }
         // The filter is named, not guessed: libarchive would undo compression within compression.
-        let reader = try ArchiveReader(feed) { archive in
+        let reader = unsafe try ArchiveReader(feed) { archive in
             let status = unsafe archive_read_append_filter(archive, filter)
-            return unsafe status == ARCHIVE_OK ? archive_read_support_format_raw(archive) : status
+            return unsafe status == ARCHIVE_OK ? archive_read_set_format(archive, ARCHIVE_FORMAT_RAW) : status
         }
         decompressor = reader
         var entry: OpaquePointer?

@@ -1,7 +1,7 @@
 internal import CArchive
 internal import Glibc
 public import LinuxSystem
-internal import OCIImage
+public import OCIImage
 
 /// One entry of a tar.
 public struct TarEntry: Sendable {
@@ -38,14 +38,15 @@ public final class TarReader {
     /// Bytes of files that were read, holes not counted.
     public private(set) var contentSize: Int64 = 0
 
-    public init(_ source: ByteSource, limits: LayerLimits = LayerLimits()) throws(LayerError) {
+    /// - Parameter digest: the algorithm of the digest that `finish` returns.
+    public init(_ source: ByteSource, limits: LayerLimits = LayerLimits(), digest: Digest.Algorithm = .sha256) throws(LayerError) {
         self.limits = limits
-        let bytes = try TarBytes(source, limit: limits.bytes)
+        let bytes = try TarBytes(source, limit: limits.bytes, digest: digest)
         self.bytes = bytes
         let feed = unsafe ArchiveFeed(size: 128 << 10) { (out) throws(LayerError) in unsafe try bytes.next(into: out) }
-        reader = try ArchiveReader(feed) { archive in
+        reader = unsafe try ArchiveReader(feed) { archive in
             let status = unsafe archive_read_append_filter(archive, ARCHIVE_FILTER_NONE)
-            return unsafe status == ARCHIVE_OK ? archive_read_support_format_tar(archive) : status
+            return unsafe status == ARCHIVE_OK ? archive_read_set_format(archive, ARCHIVE_FORMAT_TAR) : status
         }
     }
 
@@ -58,7 +59,7 @@ public final class TarReader {
         try skipContent()
         var raw: OpaquePointer?
         // In another locale than C libarchive would convert names, and change them: composed and decomposed letters would become one.
-        let locale = unsafe CLocale()
+        let locale = CLocale()
         let status = unsafe try reader.step { unsafe archive_read_next_header($0, &raw) }
         locale.leave()
         if status == ARCHIVE_EOF { return nil }
@@ -116,11 +117,11 @@ public final class TarReader {
 }
 
 /// The C locale on this thread.
-private struct CLocale {
+@safe private struct CLocale {
     private static let shared: Locale = unsafe Locale(pointer: newlocale(LC_CTYPE_BIT, "C", nil))
     private static let LC_CTYPE_BIT: Int32 = 1
     @safe private struct Locale: @unchecked Sendable { let pointer: locale_t? }
-    @safe private let previous: locale_t?
+    private let previous: locale_t?
 
     init() { unsafe previous = unsafe uselocale(CLocale.shared.pointer) }
     func leave() { _ = unsafe uselocale(previous) }

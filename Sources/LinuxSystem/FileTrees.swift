@@ -106,6 +106,24 @@ extension OwnedDescriptor {
         }
     }
 
+    /// The parts of this regular file that are no holes; after a hole at its end, an empty one there.
+    /// - Parameter size: the file's, in bytes.
+    public func dataParts(_ size: Int64) throws(SystemError) -> [Range<Int64>] {
+        var parts: [Range<Int64>] = []
+        var offset: Int64 = 0
+        while offset < size {
+            let start: Int64
+            // ENXIO: nothing but a hole up to the end.
+            do throws(SystemError) { start = try seek(to: offset, whence: 3 /* SEEK_DATA */) } catch where error.errno.rawValue == ENXIO { break }
+            let end = min(size, try seek(to: start, whence: 4 /* SEEK_HOLE */))
+            guard start < end else { break }
+            parts.append(start..<end)
+            offset = end
+        }
+        if parts.last.map({ $0.upperBound < size }) ?? true { parts.append(size..<size) }
+        return parts
+    }
+
     /// Makes this empty file share all blocks of another one (FICLONE); `EOPNOTSUPP` or `EXDEV` where that is not possible.
     public func cloneContents(of other: borrowing OwnedDescriptor) throws(SystemError) {
         try checked(clinux_clone_file(rawValue, other.rawValue), "FICLONE")
@@ -150,6 +168,13 @@ extension EntryName: Hashable, Comparable {
     public static func < (left: EntryName, right: EntryName) -> Bool { left.terminated.lexicographicallyPrecedes(right.terminated) }
 }
 
+extension MountTree {
+    /// mount(2): a new file system, whose options may be as long as a page.
+    public static func mount(_ source: String, at path: String, type: String, flags: UInt = 0, data: String) throws(SystemError) {
+        try checked(unsafe clinux_mount(source, path, type, flags, data), "mount", path: "\(type) at \(path)")
+    }
+}
+
 /// Whether the caller has what root of a machine has: it is user 0, and in no user namespace of its own.
 public func isMachineRoot() -> Bool {
     guard geteuid() == 0, let map = try? readFile("/proc/self/uid_map", limit: 4096) else { return false }
@@ -171,7 +196,8 @@ public struct FileLock: ~Copyable, Sendable {
             let file = try FileLock.open(path)
             let raw = file.rawValue
             try retried("flock", path: path) { clinux_flock(raw, exclusive ? LOCK_EX : LOCK_SH) }
-            if try !removable || FileLock.isAt(path, file) {
+            let found = removable ? try FileLock.isAt(path, file) : true
+            if found {
                 descriptor = file
                 return
             }
@@ -201,5 +227,14 @@ public struct FileLock: ~Copyable, Sendable {
         try checked(result, "stat", path: path)
         let mine = try file.status()
         return mine.inode == UInt64(theirs.st_ino) && mine.fileSystem == UInt64(theirs.st_dev)
+    }
+}
+
+extension OwnedDescriptor {
+    /// The number of the loop device that is open: N of /dev/loopN.
+    public func loopNumber() throws(SystemError) -> Int {
+        let device = try attributes()
+        guard device.mode & 0o170000 == 0o060000, device.deviceMajor == 7 else { throw SystemError(.noSuchDevice, "loop device") }
+        return Int(device.deviceMinor)
     }
 }
