@@ -7,8 +7,8 @@ struct BtrfsDriver: StorageDriver {
     /// BTRFS_SUPER_MAGIC
     private static let magic: UInt64 = 0x9123_683E
 
-    func probe(in directory: String) -> DriverSupport {
-        Drivers.trying(in: directory) { (path) throws(SystemError) in
+    func probe(_ prefix: String) -> DriverSupport {
+        Drivers.trying(prefix) { (path) throws(SystemError) in
             let folder = try OwnedDescriptor(opening: path, flags: flags.directory)
             guard try folder.fileSystemStatistics().type == BtrfsDriver.magic else { return .cannot("the store's file system is not btrfs") }
             let (a, b) = (try EntryName("a"), try EntryName("b"))
@@ -43,6 +43,7 @@ struct BtrfsDriver: StorageDriver {
                 try folder.makeSnapshot(name, of: try OwnedDescriptor(opening: "\(parent)/\(filesName)", flags: flags.directory))
             } else {
                 try folder.makeSubvolume(name)
+                try OverlayDirectory.setPlain("\(place)/\(filesName)")
             }
         }
     }
@@ -58,10 +59,13 @@ struct BtrfsDriver: StorageDriver {
 
     func discard(_ place: String) throws(StoreError) {
         try StoreError.wrapped("remove the subvolume in \(place)") { () throws(SystemError) in
-            let folder = try OwnedDescriptor(opening: place, flags: flags.directory)
-            do throws(SystemError) { try folder.removeSubvolume(try EntryName(filesName)) } catch {
-                // Not there, or one that has others in it: then file by file.
-                guard [.noSuchFile, .notEmpty, .invalidArgument, .notPermitted, .busy].contains(error.errno) else { throw error }
+            do throws(SystemError) {
+                let folder = try OwnedDescriptor(opening: place, flags: flags.directory)
+                guard try folder.fileSystemStatistics().type == BtrfsDriver.magic else { return }
+                try folder.removeSubvolume(try EntryName(filesName))
+            } catch {
+                // Not there, no subvolume, or one that has others in it: then it is removed file by file.
+                guard [.noSuchFile, .notDirectory, .notEmpty, .invalidArgument, .notPermitted, .busy].contains(error.errno) else { throw error }
             }
         }
     }

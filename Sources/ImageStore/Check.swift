@@ -39,10 +39,11 @@ extension ImageStore {
         }
         let lease = try lease()
         defer { lease.end() }
+        var checked: Set<String> = []
         for image in images {
             do throws(StoreError) {
                 try checkComplete(image.descriptor, lease: lease)
-                if image.descriptor.mediaType.isManifest { try checkLayers(of: try self.image(image.descriptor), options, lease, &problems) }
+                if image.descriptor.mediaType.isManifest { try checkLayers(of: try self.image(image.descriptor), options, lease, &checked, &problems) }
             } catch {
                 if case .invalid = error { continue }
                 problems.append(StoreProblem(problem: "image \(image.name ?? "\(image.descriptor.digest)"): \(error)", remedy: "pull or import it again, or remove it"))
@@ -90,13 +91,13 @@ extension ImageStore {
         }
     }
 
-    private func checkLayers(of image: StoredImage, _ options: CheckOptions, _ lease: Lease, _ problems: inout [StoreProblem]) throws(StoreError) {
+    private func checkLayers(of image: StoredImage, _ options: CheckOptions, _ lease: Lease, _ checked: inout Set<String>, _ problems: inout [StoreProblem]) throws(StoreError) {
         guard options.layers else { return }
         for kind in DriverKind.allCases {
             for (index, chainID) in image.chainIDs.enumerated() {
                 let place = layerPlace(chainID, kind)
                 let isThere = try exists(place)
-                guard isThere else { continue }
+                guard isThere, checked.insert(place).inserted else { continue }
                 let driver = Drivers.driver(kind)
                 let parents = image.chainIDs[..<index].map { layerPlace($0, kind) }
                 var differences: [String] = []
@@ -104,8 +105,7 @@ extension ImageStore {
                     differences = try making(lease, driver, doing: "check the layer \(chainID)") { (staging) throws(StoreError) in
                         _ = try makeLayer(index, of: image, parents, driver, staging)
                         let differences = try driver.differences(of: place, from: staging)
-                        try driver.discard(staging)
-                        try StoreError.wrapped("remove \(staging)") { () throws(SystemError) in try DurableFile.remove(staging) }
+                        try emptyTrash(staging, driver.kind)
                         return differences
                     }
                 } catch { differences = ["\(error)"] }

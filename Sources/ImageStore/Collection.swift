@@ -88,9 +88,8 @@ extension ImageStore {
 
     private func sweepLeftovers(_ leases: Set<String>, _ report: inout CollectionReport, _ trash: inout [(path: String, driver: DriverKind?)]) throws(StoreError) {
         for name in try names(in: paths.ingest) {
-            // NAME.UNIQUE, of the lease NAME; `probe.UNIQUE` is there for a moment.
-            let owner = name.prefix { $0 != "." }
-            if leases.contains("lease \(owner)") || owner == "probe" { continue }
+            // NAME.UNIQUE, of the lease NAME.
+            if leases.contains("lease \(name.prefix { $0 != "." })") { continue }
             // Of which driver it is nobody knows any longer; to all but btrfs it is files.
             trash.append((try throwAway("\(paths.ingest)/\(name)", .btrfs), .btrfs))
             report.leftovers += 1

@@ -114,10 +114,8 @@ extension ImageStore {
     }
 
     private func detach(_ container: StoredContainer) throws(StoreError) {
-        let root = root(of: container)
-        try StoreError.wrapped("unmount the files of the container \(container.id)") { () throws(SystemError) in
-            for mount in root.mounts.reversed() where try mount.isMade() { try MountTree.detach(mount.target) }
-        }
+        let place = paths.container(container.id)
+        try StoreError.wrapped("unmount the files of the container \(container.id)") { () throws(SystemError) in try MountPoints.detachAll(beneath: place) }
     }
 
     /// Removes a container's files. Nothing may run in them any longer.

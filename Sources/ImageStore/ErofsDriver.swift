@@ -10,12 +10,12 @@ struct ErofsDriver: StorageDriver {
 
     private static func program() -> String? { programs.first { (try? DurableFile.exists($0)) == true } }
 
-    func probe(in directory: String) -> DriverSupport {
+    func probe(_ prefix: String) -> DriverSupport {
         guard isMachineRoot() else { return .cannot("mounting images takes root of the machine") }
         guard ErofsDriver.program() != nil else { return .cannot("there is no mkfs.erofs (apt install erofs-utils)") }
-        let overlay = OverlayDriver().probe(in: directory)
+        let overlay = OverlayDriver().probe(prefix)
         guard overlay == .works else { return overlay }
-        return Drivers.trying(in: directory) { (path) throws(SystemError) in
+        return Drivers.trying(prefix) { (path) throws(SystemError) in
             try makeDirectory("\(path)/tree")
             do throws(StoreError) { try ErofsDriver.makeImage("\(path)/image", of: "\(path)/tree") } catch { return .cannot("\(error)") }
             try makeDirectory("\(path)/mount")

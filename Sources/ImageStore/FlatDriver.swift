@@ -7,9 +7,9 @@ struct FlatDriver: StorageDriver {
     let sharesBlocks: Bool
     var kind: DriverKind { sharesBlocks ? .reflink : .copy }
 
-    func probe(in directory: String) -> DriverSupport {
+    func probe(_ prefix: String) -> DriverSupport {
         guard sharesBlocks else { return .works }
-        return Drivers.trying(in: directory) { (path) throws(SystemError) in
+        return Drivers.trying(prefix) { (path) throws(SystemError) in
             try writeFile(path + "/a", [1])
             let source = try OwnedDescriptor(opening: path + "/a", flags: flags.read)
             let target = try OwnedDescriptor(opening: path + "/b", flags: flags.create, mode: 0o600)
@@ -24,7 +24,7 @@ struct FlatDriver: StorageDriver {
         let files = "\(place)/\(filesName)"
         try StoreError.wrapped("make \(files)") { () throws(SystemError) in
             try makeDirectory(files)
-            if let parent = parents.last { try TreeCopy.copy("\(parent)/\(filesName)", to: files, .link) }
+            if let parent = parents.last { try TreeCopy.copy("\(parent)/\(filesName)", to: files, .link) } else { try OverlayDirectory.setPlain(files) }
         }
         return try apply(source, to: files, style: .removing, options: options)
     }
@@ -33,7 +33,11 @@ struct FlatDriver: StorageDriver {
         let files = "\(place)/\(filesName)"
         try StoreError.wrapped("copy the image to \(files)") { () throws(SystemError) in
             try makeDirectory(files)
-            if let top = layers.last { try TreeCopy.copy("\(top)/\(filesName)", to: files, sharesBlocks ? .reflink : .copy) }
+            if let top = layers.last {
+                try TreeCopy.copy("\(top)/\(filesName)", to: files, sharesBlocks ? .reflink : .copy)
+            } else {
+                try OverlayDirectory.setPlain(files)
+            }
             try CopyMark.set(in: place)
         }
     }

@@ -95,8 +95,7 @@ extension ImageStore {
         try StoreError.wrapped(doing) { () throws(SystemError) in try makeDirectory(staging, mode: 0o755) }
         do throws(StoreError) { return try body(staging) } catch {
             // The error is the first one's, whatever becomes of the rest; a collection removes what stays.
-            try? driver.discard(staging)
-            try? DurableFile.remove(staging)
+            try? emptyTrash(staging, driver.kind)
             throw error
         }
     }
@@ -112,6 +111,8 @@ extension ImageStore {
     }
 
     func emptyTrash(_ path: String, _ driver: DriverKind?) throws(StoreError) {
+        // A process that was killed may have left images mounted.
+        try StoreError.wrapped("unmount what is in \(path)") { () throws(SystemError) in try MountPoints.detachAll(beneath: path) }
         if let driver { try Drivers.driver(driver).discard(path) }
         try StoreError.wrapped("remove \(path)") { () throws(SystemError) in try DurableFile.remove(path) }
     }

@@ -22,6 +22,7 @@ public struct StoreConfiguration: Sendable {
 /// Any number of processes and threads may use a store at once. What is complete stays so whatever happens to a process or the machine, and what is not complete
 /// is never seen.
 public final class ImageStore: Sendable {
+    /// The store's directory, without symbolic links on the way.
     public let root: String
     public let configuration: StoreConfiguration
     let paths: StorePaths
@@ -32,13 +33,19 @@ public final class ImageStore: Sendable {
     /// - Parameter root: a directory, which is made with mode 0700: files of images may have set-id bits, and must not be in other users' reach.
     /// - Throws: when it cannot be made, or is no store of this layout.
     public init(_ root: String, configuration: StoreConfiguration = StoreConfiguration()) throws(StoreError) {
-        (self.root, self.configuration) = (root, configuration)
-        paths = StorePaths(root: root)
+        self.configuration = configuration
         guard root.hasPrefix("/") else { throw .invalid("the store's path \(root) is not absolute") }
-        let paths = paths
-        try StoreError.wrapped("open the store \(root)") { () throws(SystemError) in
+        // Without symbolic links, as the kernel names mount points.
+        let real = try StoreError.wrapped("open the store \(root)") { () throws(SystemError) in
             try ImageStore.makeParents(of: root)
-            for path in paths.all { try makeDirectory(path, mode: path == root ? 0o700 : 0o755) }
+            try makeDirectory(root, mode: 0o700)
+            let directory = try OwnedDescriptor(opening: root, flags: flags.directory)
+            return try OwnedDescriptor(opening: "/proc/self/fd", flags: flags.directory).linkTarget(of: "\(directory.rawValue)")
+        }
+        let paths = StorePaths(root: real)
+        (self.root, self.paths) = (real, paths)
+        try StoreError.wrapped("open the store \(root)") { () throws(SystemError) in
+            for path in paths.all { try makeDirectory(path) }
         }
         try openLayout()
     }

@@ -8,8 +8,8 @@ struct OverlayDriver: StorageDriver {
     let kind = DriverKind.overlay
     private let usesUserAttributes = !isMachineRoot()
 
-    func probe(in directory: String) -> DriverSupport {
-        Drivers.trying(in: directory) { (path) throws(SystemError) in
+    func probe(_ prefix: String) -> DriverSupport {
+        Drivers.trying(prefix) { (path) throws(SystemError) in
             for name in ["lower", "upper", "work"] { try makeDirectory("\(path)/\(name)") }
             let upper = try OwnedDescriptor(opening: "\(path)/upper", flags: flags.directory)
             let attribute = usesUserAttributes ? "user.overlay.opaque" : "trusted.overlay.opaque"
@@ -81,10 +81,18 @@ enum OverlayDirectory {
     static func make(_ path: String, like other: String?) throws(StoreError) {
         try StoreError.wrapped("make \(path)") { () throws(SystemError) in
             try makeDirectory(path)
-            guard let other else { return }
+            guard let other else { return try setPlain(path) }
             let source = try OwnedDescriptor(opening: other, flags: flags.directory)
             try copyAttributes(source, to: path)
         }
+    }
+
+    /// What a layer's root is like whose archive does not name it: the same whenever it is unpacked.
+    static func setPlain(_ path: String) throws(SystemError) {
+        let directory = try OwnedDescriptor(opening: path, flags: flags.directory)
+        let epoch = FileTime(seconds: 0, nanoseconds: 0)
+        try directory.setMode(0o755)
+        try directory.setTimes(access: epoch, modification: epoch)
     }
 
     static func copyAttributes(_ source: borrowing OwnedDescriptor, to path: String) throws(SystemError) {

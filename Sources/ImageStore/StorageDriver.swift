@@ -7,8 +7,9 @@ import LinuxSystem
 /// are beneath another are named by their places, the base first. A container's place is a directory likewise.
 protocol StorageDriver: Sendable {
     var kind: DriverKind { get }
-    /// Finds out by trying, in a directory of the store's.
-    func probe(in directory: String) -> DriverSupport
+    /// Finds out by trying.
+    /// - Parameter prefix: of the names of files of the store's own.
+    func probe(_ prefix: String) -> DriverSupport
     /// Makes a layer of an archive.
     func unpack(_ source: ByteSource, in place: String, onto parents: [String], options: ApplyOptions) throws(StoreError) -> LayerReport
     /// Makes a container's files of an image's layers.
@@ -64,9 +65,9 @@ enum Drivers {
         }
     }
 
-    /// A directory of the store's own to try something in, which is removed afterwards.
-    static func trying(in directory: String, _ body: (String) throws(SystemError) -> DriverSupport) -> DriverSupport {
-        let path = "\(directory)/probe.\(uniqueName())"
+    /// A directory to try something in, which is removed afterwards.
+    static func trying(_ prefix: String, _ body: (String) throws(SystemError) -> DriverSupport) -> DriverSupport {
+        let path = "\(prefix).\(uniqueName())"
         defer { try? DurableFile.remove(path) }
         do throws(SystemError) {
             try makeDirectory(path, mode: 0o700)

@@ -88,13 +88,18 @@ extension LayerApplication {
             }
             return
         }
-        try enter(parent)
+        guard try enterForWhiteout(parent) else { return }
         switch whiteout {
         case .opaque, .aufs: try makeOpaque()
         case .entry(let name):
             switch try existing(name) {
             case nil:
-                try inTop { (parent) throws(SystemError) in try parent.makeNode(name, mode: 0o020000, major: 0, minor: 0) }
+                try inTop { (parent) throws(SystemError) in
+                    try parent.makeNode(name, mode: 0o020000, major: 0, minor: 0)
+                    // The same layer is to give the same directory.
+                    let epoch = FileTime(seconds: 0, nanoseconds: 0)
+                    try parent.setTimes(access: epoch, modification: epoch, of: name)
+                }
             case .directory:
                 // This layer has made a new one.
                 try stack.enter(name)
@@ -111,6 +116,20 @@ extension LayerApplication {
             guard try existing(component) == .directory else { return false }
             note(component, in: stack.top.inode)
             try stack.enter(component)
+        }
+        return true
+    }
+
+    /// False when this layer has something else in place of a directory, or nothing: then nothing of the lower layers' shows there anyway. (umoci says of a
+    /// directory that became a file both that, and that what was in it is gone.)
+    private func enterForWhiteout(_ parent: ArraySlice<EntryName>) throws(LayerError) -> Bool {
+        let open = try stack.leave(for: parent)
+        for (index, component) in parent.enumerated().dropFirst(open) {
+            switch try existing(component) {
+            case .directory: try stack.enter(component)
+            case .other, .whiteout: return false
+            case nil: try makeDirectory(component, finish: implied(parent.prefix(index + 1)))
+            }
         }
         return true
     }

@@ -37,7 +37,7 @@ func runCommand(_ store: ImageStore, _ command: String, _ words: [String]) throw
     case "images":
         for image in try store.images() { print("\(image.name ?? "<none>") \(image.descriptor.digest)") }
     case "drivers":
-        for (kind, support) in store.drivers() {
+        for (kind, support) in try store.drivers() {
             switch support {
             case .works: print("\(kind.rawValue): works")
             case .cannot(let reason): print("\(kind.rawValue): \(reason)")

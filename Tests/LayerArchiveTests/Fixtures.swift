@@ -5,7 +5,7 @@ import Testing
 @testable import LayerArchive
 
 /// A directory of a test's own, which goes with it.
-final class Scratch {
+final class Scratch: Sendable {
     let path: String
     init() {
         path = FileManager.default.temporaryDirectory.appendingPathComponent("nacelle-layer-\(UUID().uuidString)").path
