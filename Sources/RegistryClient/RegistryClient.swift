@@ -32,6 +32,7 @@ public final class RegistryClient: Sendable {
     public func shutdown() async throws { try await connections.shutdown() }
 
     /// Runs `body` with a client that is shut down afterwards.
+    @discardableResult
     public static func withClient<Value>(_ configuration: ClientConfiguration = ClientConfiguration(), _ body: (RegistryClient) async throws -> Value) async throws -> Value {
         let client = RegistryClient(configuration)
         let value: Value

@@ -39,7 +39,7 @@ struct Registry: Sendable {
             process.executableURL = URL(fileURLWithPath: program)
             process.arguments = ["serve", directory + "/config.yml"]
             let log = directory + "/log"
-            FileManager.default.createFile(atPath: log, contents: nil)
+            try "".write(toFile: log, atomically: true, encoding: .utf8)
             process.standardOutput = FileHandle(forWritingAtPath: log)
             process.standardError = FileHandle(forWritingAtPath: log)
             try process.run()
@@ -49,12 +49,13 @@ struct Registry: Sendable {
             }
             var port: Int?
             while port == nil {
-                try #require(process.isRunning, "docker-registry ended: \(try String(contentsOfFile: log, encoding: .utf8))")
                 try await Task.sleep(for: .milliseconds(10))
+                let lines = try String(contentsOfFile: log, encoding: .utf8)
+                try #require(process.isRunning, "docker-registry ended: \(lines)")
                 // `listening on 127.0.0.1:40123`
-                port = try String(contentsOfFile: log, encoding: .utf8).firstRange(of: "listening on 127.0.0.1:").flatMap { range in
-                    let digits = try String(contentsOfFile: log, encoding: .utf8)[range.upperBound...]
-                    return digits.contains("\n") ? Int(digits.prefix { $0.isNumber }) : nil
+                port = lines.firstRange(of: "listening on 127.0.0.1:").flatMap { range in
+                    let rest = lines[range.upperBound...]
+                    return rest.contains("\n") ? Int(rest.prefix { $0.isNumber }) : nil
                 }
             }
             try await body(Registry(port: try #require(port), directory: directory))

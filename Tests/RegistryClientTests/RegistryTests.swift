@@ -108,20 +108,18 @@ struct RegistryTests {
             try await RegistryClient.withClient(testConfiguration(registry.authority)) { client in
                 try await client.push(image.manifest, from: try await image.store(), to: try Reference("\(registry.authority)/a:1"))
             }
-            try await FaultServer.with({ request, server in
-                // The same request is the one for the same range.
-                let range = request.headers.first(name: "range")
+            try await FaultServer.with({ request, _ in
                 var reaction = try await FaultServer.forward(request, toPort: registry.port)
-                switch server.requests.filter({ $0.target == request.target && $0.headers.first(name: "range") == range }).count {
-                case 1: return .answer(503)
-                case 2: reaction.cutAfter = reaction.body.count / 2
-                case 3: reaction.stallAfter = 10
+                switch request.earlier {
+                case 0: return .answer(503)
+                case 1: reaction.cutAfter = reaction.body.count / 2
+                case 2: reaction.stallAfter = 10
                 default: break
                 }
                 return reaction
             }) { proxy in
                 let configuration = testConfiguration(proxy.authority) {
-                    $0.limits.attempts = 8
+                    $0.limits.attempts = 5
                     $0.limits.idleTimeout = .milliseconds(300)
                     $0.limits.partsFrom = 450_000
                     $0.limits.partSize = 100_000
@@ -135,7 +133,7 @@ struct RegistryTests {
         }
     }
 
-    @Test("tags are listed over pages, and manifests deleted")
+    @Test("tags are listed, and manifests deleted")
     func tags() async throws {
         try await Registry.with { registry in
             let image = try SomeImage(layers: [[1]])
@@ -143,7 +141,9 @@ struct RegistryTests {
             try await RegistryClient.withClient(testConfiguration(registry.authority)) { client in
                 let store = try await image.store()
                 for tag in ["c", "a", "b"] { try await client.push(image.manifest, from: store, to: try reference.with(tag: tag)) }
-                #expect(try await client.tags(of: reference) == ["a", "b", "c"])
+                // In no particular order, says this registry.
+                let tags = try await client.tags(of: reference)
+                #expect(tags.sorted() == ["a", "b", "c"])
                 // This registry cannot delete a tag by itself.
                 #expect(await failure { try await client.deleteManifest(try reference.with(tag: "a")) } != nil)
                 try await client.deleteManifest(reference.with(digest: image.digest))
@@ -259,7 +259,7 @@ struct RegistryTests {
     func proxy() async throws {
         // It makes no connection: that it was asked is what is seen.
         try await FaultServer.with({ _, _ in .answer(403) }) { proxy in
-            let configuration = try testConfiguration("registry.test") { configuration in
+            let configuration = testConfiguration("registry.test") { configuration in
                 configuration.proxies.http = try? ProxySettings.Proxy("http://u:p@127.0.0.1:\(proxy.port)")
             }
             try await RegistryClient.withClient(configuration) { client in
