@@ -123,10 +123,18 @@ struct CredentialHelper: Sendable {
         let request = try MemoryFile.make("credential-request", input)
         let variables = environment.map { "\($0.key)=\($0.value)" }
         for directory in searchPath.split(separator: ":") where directory.hasPrefix("/") {
-            do throws(SystemError) {
-                return (try ProgramStart.start("\(directory)/\(program)", arguments: [action], environment: variables, descriptors: [request, writeEnd], newSession: true), readEnd)
-            } catch {
-                guard [.noSuchFile, .notDirectory, .permissionDenied].contains(error.errno) else { throw error }
+            let path = "\(directory)/\(program)"
+            var attempt = 0
+            while true {
+                do throws(SystemError) {
+                    return (try ProgramStart.start(path, arguments: [action], environment: variables, descriptors: [request, writeEnd], newSession: true), readEnd)
+                } catch {
+                    if [.noSuchFile, .notDirectory, .permissionDenied].contains(error.errno) { break }
+                    // It has just been installed, and somebody still has it open for writing, if only between fork and exec.
+                    guard error.errno.rawValue == ETXTBSY, attempt < 50 else { throw error }
+                    attempt += 1
+                    _ = try waitReadable(readEnd.rawValue, milliseconds: 10)
+                }
             }
         }
         throw SystemError(.noSuchFile, "exec", path: "\(program) (looked for in \(searchPath))")

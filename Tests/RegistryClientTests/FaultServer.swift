@@ -51,91 +51,103 @@ struct Reaction: Sendable {
 final class FaultServer: Sendable {
     typealias Handler = @Sendable (SeenRequest, FaultServer) async throws -> Reaction
 
-    let port: Int
-    private let seen = Mutex<[SeenRequest]>([])
-    var authority: String { "localhost:\(port)" }
-    var requests: [SeenRequest] { seen.withLock { $0 } }
+    private struct State {
+        var port = 0
+        var seen: [SeenRequest] = []
+        var connections: [any Channel] = []
+        var answers: [Task<Void, Never>] = []
+    }
+    private let state = Mutex(State())
+    private let handler: Handler
 
-    private init(port: Int) { self.port = port }
+    var port: Int { state.withLock { $0.port } }
+    var authority: String { "localhost:\(port)" }
+    var requests: [SeenRequest] { state.withLock { $0.seen } }
+
+    private init(_ handler: @escaping Handler) { self.handler = handler }
 
     /// Runs `body` with a server that is gone afterwards.
     @discardableResult
-    static func with<Value: Sendable>(_ handler: @escaping Handler, _ body: @escaping @Sendable (FaultServer) async throws -> Value) async throws -> Value {
-        let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .bind(host: "127.0.0.1", port: 0) { channel in
+    static func with<Value>(_ handler: @escaping Handler, _ body: (FaultServer) async throws -> Value) async throws -> Value {
+        let server = FaultServer(handler)
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(HTTPRequestDecoder()))
-                    return try NIOAsyncChannel<HTTPServerRequestPart, ByteBuffer>(wrappingChannelSynchronously: channel)
+                    server.state.withLock { $0.connections.append(channel) }
+                    try channel.pipeline.syncOperations.addHandlers(ByteToMessageHandler(HTTPRequestDecoder()), Connection(server))
                 }
             }
-        let server = FaultServer(port: channel.channel.localAddress?.port ?? 0)
-        return try await withThrowingTaskGroup(of: Value?.self) { group in
-            group.addTask {
-                try await channel.executeThenClose { connections in
-                    await withDiscardingTaskGroup { group in
-                        do {
-                            for try await connection in connections {
-                                // A client that goes away is what many tests are about.
-                                group.addTask { try? await server.serve(connection, handler) }
-                            }
-                        } catch {}
-                        group.cancelAll()
-                    }
-                }
-                return nil
-            }
-            group.addTask { try await body(server) }
-            defer { group.cancelAll() }
-            while let value = try await group.next() { if let value { return value } }
-            throw CancellationError()
-        }
+            .bind(host: "127.0.0.1", port: 0).get()
+        server.state.withLock { $0.port = listener.localAddress?.port ?? 0 }
+        let outcome = await settled { try await body(server) }
+        try await listener.close()
+        let (answers, connections) = server.state.withLock { ($0.answers, $0.connections) }
+        for answer in answers { answer.cancel() }
+        for answer in answers { await answer.value }
+        // Most are closed already, by the client.
+        for connection in connections { try? await connection.close() }
+        return try outcome.get()
     }
 
-    private func serve(_ connection: NIOAsyncChannel<HTTPServerRequestPart, ByteBuffer>, _ handler: Handler) async throws {
-        try await connection.executeThenClose { inbound, outbound in
-            var head: HTTPRequestHead?
-            var body: [UInt8] = []
-            for try await part in inbound {
-                switch part {
-                case .head(let it): (head, body) = (it, [])
-                case .body(let buffer): body += Array(buffer.readableBytesView)
-                case .end:
-                    guard let it = head else { return }
-                    let (bytes, method) = (body, it.method.rawValue)
-                    let request = seen.withLock { seen in
-                        let path = it.uri.prefix { $0 != "?" }
-                        let earlier = seen.filter { $0.method == method && $0.target.prefix { $0 != "?" } == path }.count
-                        seen.append(SeenRequest(method: method, target: it.uri, headers: it.headers, body: bytes, earlier: earlier))
-                        return seen[seen.count - 1]
-                    }
-                    guard try await send(try await handler(request, self), to: outbound, isHead: it.method == .HEAD) else { return }
-                }
+    /// Collects each request of a connection, and has it answered.
+    private final class Connection: ChannelInboundHandler {
+        typealias InboundIn = HTTPServerRequestPart
+        let server: FaultServer
+        var head: HTTPRequestHead?
+        var body: [UInt8] = []
+
+        init(_ server: FaultServer) { self.server = server }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            switch unwrapInboundIn(data) {
+            case .head(let it): (head, body) = (it, [])
+            case .body(let buffer): body += Array(buffer.readableBytesView)
+            case .end:
+                guard let head else { return }
+                server.answer(head, body, on: context.channel)
             }
         }
+
+        /// A client that goes away is what many tests are about.
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    }
+
+    private func answer(_ head: HTTPRequestHead, _ body: [UInt8], on channel: any Channel) {
+        let request = state.withLock { state in
+            let path = head.uri.prefix { $0 != "?" }
+            let earlier = state.seen.filter { $0.method == head.method.rawValue && $0.target.prefix { $0 != "?" } == path }.count
+            state.seen.append(SeenRequest(method: head.method.rawValue, target: head.uri, headers: head.headers, body: body, earlier: earlier))
+            return state.seen[state.seen.count - 1]
+        }
+        let task = Task {
+            var stays = false
+            do { stays = try await send(try await handler(request, self), to: channel, isHead: head.method == .HEAD) } catch {}
+            if !stays { try? await channel.close() }
+        }
+        state.withLock { $0.answers.append(task) }
     }
 
     /// - Returns: whether the connection can be used further.
-    private func send(_ reaction: Reaction, to outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>, isHead: Bool) async throws -> Bool {
+    private func send(_ reaction: Reaction, to channel: any Channel, isHead: Bool) async throws -> Bool {
         if let raw = reaction.raw {
-            try await outbound.write(ByteBuffer(bytes: raw))
+            try await channel.writeAndFlush(ByteBuffer(bytes: raw))
             return false
         }
         var text = "HTTP/1.1 \(reaction.status) \(HTTPResponseStatus(statusCode: reaction.status).reasonPhrase)\r\n"
         for (name, value) in reaction.headers { text += "\(name): \(value)\r\n" }
         let length = reaction.statedLength ?? reaction.body.count
         if length >= 0, reaction.headers.first(name: "content-length") == nil, reaction.status != 204 { text += "Content-Length: \(length)\r\n" }
-        try await outbound.write(ByteBuffer(string: text + "\r\n"))
+        try await channel.writeAndFlush(ByteBuffer(string: text + "\r\n"))
         if isHead { return true }
         if let milliseconds = reaction.dripMilliseconds {
             for byte in reaction.body {
-                try await outbound.write(ByteBuffer(bytes: [byte]))
+                try await channel.writeAndFlush(ByteBuffer(bytes: [byte]))
                 try await Task.sleep(for: .milliseconds(milliseconds))
             }
             return true
         }
         let sent = min(reaction.cutAfter ?? .max, reaction.stallAfter ?? .max, reaction.body.count)
-        try await outbound.write(ByteBuffer(bytes: reaction.body[..<sent]))
+        try await channel.writeAndFlush(ByteBuffer(bytes: reaction.body[..<sent]))
         if reaction.stallAfter != nil { try await Task.sleep(for: .seconds(600)) }
         return reaction.cutAfter == nil && length == reaction.body.count
     }

@@ -19,7 +19,7 @@ struct Registry: Sendable {
     static let passwordFile = "alice:$2b$05$QsZM7FUKsHXfvx5rRVX9gOqA7026qYlmf12TFLPbfbfW4StQd3Ma6\n"
 
     /// Runs `body` with a registry that is gone afterwards.
-    static func with(_ access: Access = .open, _ body: @escaping @Sendable (Registry) async throws -> Void) async throws {
+    static func with(_ access: Access = .open, _ body: (Registry) async throws -> Void) async throws {
         try await withTemporaryDirectory { directory in
             var http = "  addr: 127.0.0.1:0\n"
             var auth = ""
@@ -42,24 +42,29 @@ struct Registry: Sendable {
             try "".write(toFile: log, atomically: true, encoding: .utf8)
             process.standardOutput = FileHandle(forWritingAtPath: log)
             process.standardError = FileHandle(forWritingAtPath: log)
+            let (ended, signal) = AsyncStream.makeStream(of: Void.self)
+            process.terminationHandler = { _ in signal.finish() }
             try process.run()
-            defer {
-                process.terminate()
-                process.waitUntilExit()
-            }
-            var port: Int?
-            while port == nil {
-                try await Task.sleep(for: .milliseconds(10))
-                let lines = try String(contentsOfFile: log, encoding: .utf8)
-                try #require(process.isRunning, "docker-registry ended: \(lines)")
-                // `listening on 127.0.0.1:40123`
-                port = lines.firstRange(of: "listening on 127.0.0.1:").flatMap { range in
-                    let rest = lines[range.upperBound...]
-                    return rest.contains("\n") ? Int(rest.prefix { $0.isNumber }) : nil
-                }
-            }
-            try await body(Registry(port: try #require(port), directory: directory))
+            let outcome = await settled { try await serve(process, log, directory, body) }
+            process.terminate()
+            for await _ in ended {}
+            try outcome.get()
         }
+    }
+
+    private static func serve(_ process: Process, _ log: String, _ directory: String, _ body: (Registry) async throws -> Void) async throws {
+        var port: Int?
+        while port == nil {
+            try await Task.sleep(for: .milliseconds(10))
+            let lines = try String(contentsOfFile: log, encoding: .utf8)
+            try #require(process.isRunning, "docker-registry ended: \(lines)")
+            // `listening on 127.0.0.1:40123`
+            port = lines.firstRange(of: "listening on 127.0.0.1:").flatMap { range in
+                let rest = lines[range.upperBound...]
+                return rest.contains("\n") ? Int(rest.prefix { $0.isNumber }) : nil
+            }
+        }
+        try await body(Registry(port: try #require(port), directory: directory))
     }
 
     /// An authority of the test's own, and what it vouches for: `localhost`, and a client.

@@ -18,6 +18,13 @@ func testConfiguration(_ authority: String, _ change: (inout ClientConfiguration
     return configuration
 }
 
+/// How often a client tried again.
+final class Retries: Sendable {
+    private let counter = Mutex(0)
+    var count: Int { counter.withLock { $0 } }
+    func add() { counter.withLock { $0 += 1 } }
+}
+
 /// Where a test's blob goes.
 final class RecordingSink: BlobSink {
     enum Outcome: Sendable { case open, finished, abandoned }
@@ -89,6 +96,11 @@ func failure<Value>(_ body: () async throws -> Value) async -> RegistryError? {
         Issue.record("nothing failed")
     } catch let error as RegistryError { return error } catch { Issue.record("another error: \(error)") }
     return nil
+}
+
+/// What came of something, after which there is something else to do.
+func settled<Value>(_ body: () async throws -> Value) async -> Result<Value, any Error> {
+    do { return .success(try await body()) } catch { return .failure(error) }
 }
 
 /// A directory that is gone afterwards.
