@@ -83,7 +83,8 @@ let package = Package(
         program("nacelle-vmm", ["MachineMonitor", "KVM", "VirtioDevices", "Virtio", "GuestRAM", "AgentProtocol", "LinuxSystem", "CLinux"]),
 
         // The runtime.
-        library("ContainerRuntime", ["ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"], settings: small),
+        library("TOMLText", settings: small),
+        library("ContainerRuntime", ["TOMLText", "ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"], settings: small),
         // All of nacelle-oci but its entry, so that tests can ask it.
         .target(
             name: "RuntimeCommands",
@@ -99,7 +100,7 @@ let package = Package(
 
         // Images.
         library("OCIImage", ["JSONText"]),
-        library("RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
+        library("RegistryClient", ["OCIImage", "JSONText", "TOMLText", "LinuxSystem"] + network),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
@@ -115,6 +116,7 @@ let package = Package(
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
+        tests(of: "TOMLText"),
         tests(of: "OCIImage", ["JSONText"]),
         tests(of: "RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
         // RegistryClient's example: pulls into a directory of the image-layout format and pushes from one.

@@ -124,6 +124,55 @@ struct RegistryRulesTests {
         #expect(throws: RegistryError.self) { try rules.endpoints(for: reference, mirrors: true) }
     }
 
+    @Test("the configuration file says what registries.conf says")
+    func file() throws {
+        let text = """
+            root = "/run/nacelle"
+            [[registry]]
+            prefix = "docker.io"
+            [[registry.mirror]]
+            location = "mirror.example.com/hub"
+            [[registry.mirror]]
+            location = "localhost:5000"
+            plain-http = true
+            pull-from-mirror = "digest-only"
+            [[registry]]
+            location = "example.com:8443/team"
+            insecure = true
+            [[registry]]
+            prefix = "*.internal"
+            blocked = true
+            [machine]
+            memory = 256
+            """
+        #expect(try RegistryRules(parsing: Array(text.utf8), path: "f") == RegistryRules([
+            RegistryRule(prefix: "docker.io", mirrors: [RegistryMirror(location: "mirror.example.com/hub"), RegistryMirror(location: "localhost:5000", transport: .plain, pulls: .digestOnly)]),
+            RegistryRule(prefix: "example.com:8443/team", transport: .insecure),
+            RegistryRule(prefix: "*.internal", isBlocked: true),
+        ]))
+        #expect(try RegistryRules(file: "/nonexistent/file", optional: true) == RegistryRules())
+        #expect(throws: RegistryError.self) { try RegistryRules(file: "/nonexistent/file") }
+    }
+
+    @Test("what is wrong in the file is told with its line", arguments: [
+        ("[[registry]]", "f:1: [[registry]]: neither a prefix nor a location"),
+        ("[[registry]]\nprefix = \"docker.io\"\nmirrors = 1", "f:3: registry[0].mirrors: there is no such setting; there are prefix, location, insecure, plain-http, blocked"),
+        ("[[registry]]\nprefix = 1", "f:2: registry[0].prefix: a text in quotes is expected"),
+        ("[[registry]]\nblocked = \"yes\"", "f:2: registry[0].blocked: true or false is expected"),
+        ("[[registry]]\nprefix = \"a.b\"\n[[registry.mirror]]\n", "f:3: [[registry.mirror]]: the location is missing"),
+        ("[[registry]]\nprefix = \"a.b\"\n[[registry.mirror]]\nlocation = \"c.d\"\npull-from-mirror = \"x\"", #"f:5: registry[0].mirror[0].pull-from-mirror: "x" is not one of all, digest-only, tag-only"#),
+        ("[[registry]]\nprefix = \"nohost\"", "f:1: the location nohost/name does not begin with a registry's host"),
+        ("[[registry]]\nprefix = \"*.a.b/c\"", #"f:1: [[registry]]: the prefix "*.a.b/c" has a star and a path"#),
+        ("[[registry]]\n[[registry.other]]", "f:2: registry[0].other[0]: there is no such setting; there are [[registry]] and [[registry.mirror]]"),
+        ("[[registry]", "f:1: [[registry: `]]` is missing"),
+    ])
+    func badFile(text: String, message: String) {
+        do {
+            _ = try RegistryRules(parsing: Array(text.utf8), path: "f")
+            Issue.record("accepted")
+        } catch { #expect("\(error)" == message) }
+    }
+
     @Test("docker.io is asked at its own host")
     func hub() throws {
         let endpoint = try #require(try RegistryRules().endpoints(for: try Reference("busybox"), mirrors: true).first)
