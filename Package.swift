@@ -84,7 +84,8 @@ let package = Package(
         program("nacelle-vmm", ["MachineMonitor", "KVM", "VirtioDevices", "Virtio", "GuestRAM", "AgentProtocol", "LinuxSystem", "CLinux"]),
 
         // The runtime.
-        library("ContainerRuntime", ["ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"], settings: small),
+        library("TOMLText", settings: small),
+        library("ContainerRuntime", ["TOMLText", "ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"], settings: small),
         // All of nacelle-oci but its entry, so that tests can ask it.
         .target(
             name: "RuntimeCommands",
@@ -103,7 +104,7 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         library("LayerArchive", ["OCIImage", "LinuxSystem", "JSONText", "CArchive", .product(name: "Crypto", package: "swift-crypto")]),
         library("ImageStore", ["OCIImage", "LayerArchive", "LinuxSystem", "JSONText"]),
-        library("RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
+        library("RegistryClient", ["OCIImage", "JSONText", "TOMLText", "LinuxSystem"] + network),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
@@ -119,6 +120,7 @@ let package = Package(
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
+        tests(of: "TOMLText"),
         tests(of: "OCIImage", ["JSONText"]),
         tests(of: "LayerArchive", ["OCIImage", "LinuxSystem"]),
         tests(of: "ImageStore", ["LayerArchive", "OCIImage", "LinuxSystem", "JSONText", "image-store-example"]),
