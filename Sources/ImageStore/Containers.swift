@@ -182,14 +182,16 @@ private struct TreeUsage {
     var bytes: Int64 = 0
     private var seen: Set<UInt64> = []
 
-    mutating func add(_ directory: SharedDescriptor) throws(SystemError) {
+    mutating func add(_ directory: SharedDescriptor, depth: Int = 0) throws(SystemError) {
+        // Each takes a descriptor.
+        guard depth <= 256 else { throw SystemError(.nameTooLong, "directories more than 256 deep") }
         let names = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.entryNames() }
         for name in names {
             let found = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.attributes(of: name) }
             let isDirectory = found.mode & 0o170000 == 0o040000
             if isDirectory || found.links < 2 || seen.insert(found.inode).inserted { bytes += Int64(found.blocks) * 512 }
             guard isDirectory else { continue }
-            try add(try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try directory.openEntry(name, flags: flags.directory)) })
+            try add(try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try directory.openEntry(name, flags: flags.directory)) }, depth: depth + 1)
         }
     }
 }

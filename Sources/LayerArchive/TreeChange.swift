@@ -21,6 +21,12 @@ public struct TreeChange: Sendable {
 
 /// Finds what has changed.
 public enum TreeChanges {
+    /// Whoever fills a container may put directories into each other without end; a layer could not have them.
+    static func checkDepth(_ path: [EntryName]) throws(LayerError) {
+        let depth = LayerLimits().depth
+        if path.count > depth { throw .limit("the container has directories that lie within each other more than \(depth) deep") }
+    }
+
     /// The changes in an overlay's upper directory, parents before what is in them, by name.
     /// - Parameter lower: the layers beneath, the topmost first, to tell what was added from what was modified.
     public static func inUpper(_ upper: SharedDescriptor, lower: [SharedDescriptor], _ report: (TreeChange) throws(LayerError) -> Void) throws(LayerError) {

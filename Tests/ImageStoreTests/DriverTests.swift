@@ -141,6 +141,44 @@ struct DriverTests {
         }
     }
 
+    /// More layers than a page has room for the paths of, and directories deeper than there are descriptors.
+    @Test(arguments: [DriverPlace(driver: .overlay, fileSystem: nil), DriverPlace(driver: .copy, fileSystem: nil)])
+    func manyLayersAndDeepDirectories(place: DriverPlace) throws {
+        try run(place) { store, scratch in
+            let lease = try store.lease()
+            var (layers, diffIDs): ([Descriptor], [OCIImage.Digest]) = ([], [])
+            for number in 0..<130 {
+                var bytes: [UInt8] = []
+                let writer = try LayerWriter(.none) { bytes += $0 }
+                try writer.addFile("f\(number)", size: 1, from: ByteSource([65]))
+                let written = try writer.finish()
+                layers.append(Descriptor(mediaType: .imageLayer, digest: try store.put(bytes, lease: lease), size: written.size))
+                diffIDs.append(written.diffID)
+            }
+            let configuration = ImageConfiguration(platform: .current, diffIDs: diffIDs).bytes
+            let manifest = Manifest(
+                config: Descriptor(mediaType: .imageConfiguration, digest: try store.put(configuration, lease: lease), size: Int64(configuration.count)), layers: layers).bytes
+            let image = try store.image(Descriptor(mediaType: .imageManifest, digest: try store.put(manifest, lease: lease), size: Int64(manifest.count)))
+            let container = try store.createContainer("c", from: image)
+            let root = try store.mount(container)
+            #expect(try shell("ls | wc -l", in: root) == "130\n")
+            func dig(_ depth: Int) throws {
+                try shell("python3 -c 'import os\nfor i in range(\(depth)): os.mkdir(\"d\"); os.chdir(\"d\")'", in: root)
+            }
+            try dig(250)
+            var count = 0
+            try store.changes(of: container) { (change) throws(LayerError) in count += 1 }
+            #expect(count == 251)
+            #expect(try store.usage(of: container) > 0)
+            try shell("rm -r d", in: root)
+            try dig(3000)
+            let error = #expect(throws: StoreError.self) { try store.changes(of: container) { (change) throws(LayerError) in } }
+            #expect(error.map { "\($0)".contains("more than 256 deep") } == true)
+            try store.removeContainer("c")
+            #expect(try shell("find containers trash -mindepth 1", in: store.root) == "")
+        }
+    }
+
     @Test func driversSayWhyTheyCannot() throws {
         let scratch = Scratch()
         let store = try ImageStore.forTests(scratch.path + "/store")
