@@ -25,32 +25,25 @@ struct DriverPlace: Sendable, CustomTestStringConvertible {
         try shell("truncate -s 400M disk; mkfs.\(fileSystem) -q disk; mkdir mount; mount -o loop disk mount", in: scratch.path)
         return scratch
     }
-
-    /// Why it cannot be tried here; nil when it can.
-    var obstacle: String? {
-        if !isMachineRoot() { return "mounting needs root" }
-        if let needs = SampleImages.needs { return "missing: \(needs)" }
-        do {
-            let scratch = try make()
-            let store = try ImageStore.forTests(scratch.path + (fileSystem == nil ? "" : "/mount") + "/store")
-            if case .cannot(let reason)? = try store.drivers().first(where: { $0.kind == driver })?.support { return reason }
-            return nil
-        } catch { return "\(error)" }
-    }
 }
 
 /// Every driver gives the same files, keeps containers apart, and says the same of what has changed.
 @Suite(.serialized, .enabled(if: SampleImages.needs == nil, "umoci and skopeo make the images"))
 struct DriverTests {
     private func run(_ place: DriverPlace, _ body: (ImageStore, Scratch) throws -> Void) throws {
-        if let obstacle = place.obstacle {
-            // In CI all are to be there: .ci/run installs what makes them.
-            if ProcessInfo.processInfo.environment["REQUIRE_KVM"] == "1" { Issue.record("\(place.testDescription): \(obstacle)") }
-            try Test.cancel("\(place.testDescription): \(obstacle)")
-        }
-        let scratch = try place.make()
-        let store = try ImageStore.forTests(scratch.path + (place.fileSystem == nil ? "" : "/mount") + "/store", place.driver)
-        try body(store, scratch)
+        guard isMachineRoot() else { try skip(place, "mounting needs root") }
+        let scratch: Scratch
+        do { scratch = try place.make() } catch { try skip(place, "\(error)") }
+        let path = scratch.path + (place.fileSystem == nil ? "" : "/mount") + "/store"
+        let support = try ImageStore.forTests(path).drivers().first { $0.kind == place.driver }?.support
+        if case .cannot(let reason)? = support { try skip(place, reason) }
+        try body(try ImageStore.forTests(path, place.driver), scratch)
+    }
+
+    private func skip(_ place: DriverPlace, _ reason: String) throws -> Never {
+        // In CI all are to be there: .ci/run installs what makes them.
+        if ProcessInfo.processInfo.environment["REQUIRE_KVM"] == "1" { Issue.record("\(place.testDescription): \(reason)") }
+        try Test.cancel("\(place.testDescription): \(reason)")
     }
 
     @Test(arguments: DriverPlace.all)
