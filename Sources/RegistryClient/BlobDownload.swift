@@ -166,10 +166,10 @@ struct BlobDownload: Sendable {
         let (size, partSize) = (descriptor.size - base, limits.partSize)
         let count = Int((size + partSize - 1) / partSize)
         let fetcher = self
-        try await withThrowingTaskGroup(of: (index: Int, bytes: [UInt8]).self) { group in
+        try await withThrowingTaskGroup(of: (index: Int, bytes: [[UInt8]]).self) { group in
             group.addTask { (0, try await fetcher.collect(answer, first)) }
             var started = 1
-            var waiting: [Int: [UInt8]] = [:]
+            var waiting: [Int: [[UInt8]]] = [:]
             for next in 0..<count {
                 while started < min(count, next + fetcher.limits.parallelParts) {
                     let index = started
@@ -183,22 +183,26 @@ struct BlobDownload: Sendable {
                     guard let part = try await group.next() else { throw CancellationError() }
                     waiting[part.index] = part.bytes
                 }
-                if let bytes = waiting.removeValue(forKey: next) { try await deliver(bytes) }
+                for bytes in waiting.removeValue(forKey: next) ?? [] { try await deliver(bytes) }
             }
         }
     }
 
-    private func collect(_ answer: Answer, _ count: Int64) async throws -> [UInt8] {
+    /// A part in the pieces that it came in: they need not be copied into one.
+    private func collect(_ answer: Answer, _ count: Int64) async throws -> [[UInt8]] {
         var reader = BodyReader(answer, limit: count, limits: limits)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Int(count))
-        while let next = try await reader.next() { bytes += next }
-        guard bytes.count == Int(count) else { throw RegistryError(.connection, request: answer.request, "the answer ended after \(bytes.count) of \(count) bytes") }
-        return bytes
+        var pieces: [[UInt8]] = []
+        var received: Int64 = 0
+        while let next = try await reader.next() {
+            received += Int64(next.count)
+            pieces.append(next)
+        }
+        guard received == count else { throw RegistryError(.connection, request: answer.request, "the answer ended after \(received) of \(count) bytes") }
+        return pieces
     }
 
     /// One part, which is small enough to be fetched as a whole again.
-    private func part(of endpoint: Endpoint, at start: Int64, count: Int64) async throws -> [UInt8] {
+    private func part(of endpoint: Endpoint, at start: Int64, count: Int64) async throws -> [[UInt8]] {
         try await retrying(client.configuration) {
             let (answer, _) = try await open(endpoint, at: start, count: count)
             guard answer.status == 206 else { throw RegistryError(.malformedAnswer, request: answer.request, "a server that sent one part of the blob does not send another") }

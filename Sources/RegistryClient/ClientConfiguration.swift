@@ -46,7 +46,7 @@ public struct ClientLimits: Sendable {
     /// Blobs of at least this many bytes come in parts …
     public var partsFrom: Int64 = 16 << 20
     /// … of this many, …
-    public var partSize: Int64 = 4 << 20
+    public var partSize: Int64 = 2 << 20
     /// … so many at once. Parts wait in memory until those before them are there.
     public var parallelParts = 3
     /// How many blobs are pulled or pushed at once.
