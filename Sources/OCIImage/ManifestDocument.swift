@@ -13,6 +13,7 @@ public struct ManifestDocument: Sendable, Hashable {
 
     /// Reads a manifest or an index.
     /// - Parameters:
+    ///   - bytes: the document.
     ///   - mediaType: what its descriptor or the registry's Content-Type says it is; nil: what it says itself.
     ///   - limit: the largest size in bytes.
     /// - Throws: when it is too large, no JSON, neither of the two, or not what `mediaType` says.

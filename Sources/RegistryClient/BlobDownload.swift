@@ -16,7 +16,9 @@ extension RegistryClient {
     ///
     /// `finish` or `abandon` is called on `sink` before this returns or throws.
     /// - Parameters:
+    ///   - descriptor: what it is.
     ///   - reference: the repository that has it; its tag and digest mean nothing here.
+    ///   - sink: what takes it.
     ///   - progress: is called with the number of bytes that came, now and then.
     /// - Throws: `RegistryError`: among others when the bytes have not the size or the digest of the descriptor; or what `sink` throws.
     public func blob(_ descriptor: Descriptor, in reference: Reference, to sink: any BlobSink, progress: (@Sendable (Int64) -> Void)? = nil) async throws {
@@ -38,7 +40,10 @@ extension RegistryClient {
     }
 
     /// Fetches a small blob into memory.
-    /// - Parameter limit: the most bytes that it may have.
+    /// - Parameters:
+    ///   - descriptor: what it is.
+    ///   - reference: the repository that has it; its tag and digest mean nothing here.
+    ///   - limit: the most bytes that it may have.
     public func blobBytes(_ descriptor: Descriptor, in reference: Reference, limit: Int) async throws -> [UInt8] {
         guard descriptor.size <= Int64(limit) else { throw RegistryError(.tooLarge, "\(descriptor.digest) has \(descriptor.size) bytes, more than the limit of \(limit)") }
         let sink = MemorySink()
