@@ -2,11 +2,13 @@ import JSONText
 
 /// A manifest or an index with the exact bytes that it was read from, because those have the digest.
 public struct ManifestDocument: Sendable, Hashable {
+    /// What it is.
     public enum Content: Sendable, Hashable {
         case manifest(Manifest)
         case index(Index)
     }
 
+    /// Exactly what was read.
     public let bytes: [UInt8]
     public let mediaType: MediaType
     public let content: Content

@@ -7,6 +7,7 @@ public struct FetchedManifest: Sendable, Hashable {
     public let document: ManifestDocument
     /// Of the document's bytes.
     public let digest: Digest
+    /// What an index would say of it.
     public var descriptor: Descriptor { document.descriptor(digest: digest) }
 }
 

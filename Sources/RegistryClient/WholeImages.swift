@@ -10,11 +10,13 @@ public protocol ContentReceiver: Sendable {
 
 /// What has a whole image.
 public protocol ContentProvider: Sendable {
+    /// What has one of its blobs.
     func source(of descriptor: Descriptor) async throws -> any BlobSource
 }
 
 /// What happens while an image is pulled or pushed, for people who wait.
 public enum TransferEvent: Sendable, Hashable {
+    /// It is about to come or go.
     case started(Descriptor)
     /// Bytes of the blob that have come or gone.
     case progress(Descriptor, bytes: Int64)
