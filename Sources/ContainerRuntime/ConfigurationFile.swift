@@ -1,5 +1,6 @@
 internal import Glibc
 internal import LinuxSystem
+internal import TOMLText
 
 /// /etc/nacelle/config.toml: what an administrator sets for all containers of a machine. Flags, annotations and the `vm` section of
 /// config.json come first; defaults come after it.
@@ -70,6 +71,8 @@ public struct ConfigurationFile: Equatable, Sendable {
         case "paths.init": initProgram = try entry.path()
         case "paths.kernel": kernel = try entry.path()
         case "paths.guest_image": image = try entry.path()
+        // The registries are for those who fetch images (RegistryClient reads them).
+        case _ where entry.name.hasPrefix("registry["): break
         default: throw entry.problem("there is no such setting; there are \(Self.names.joined(separator: ", "))")
         }
     }
