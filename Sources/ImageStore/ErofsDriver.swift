@@ -2,7 +2,8 @@ import LayerArchive
 import LinuxSystem
 
 /// One read-only EROFS image per layer, made once by mkfs.erofs. In the host's namespaces the images are mounted by loop devices and put together by overlayfs; a
-/// microVM can attach them and do the same, so that all machines share the host's page cache.
+/// microVM can attach them and do the same, so that all machines share the host's page cache. Opaque directories have `user.*` attributes (`userxattr`): a machine's
+/// process on the host, which writes the upper directory for the guest, may set no others.
 struct ErofsDriver: StorageDriver {
     let kind = DriverKind.erofs
     private static let imageName = "layer.erofs"
@@ -38,7 +39,7 @@ struct ErofsDriver: StorageDriver {
                 try OverlayDirectory.copyAttributes(try OwnedDescriptor(opening: parent, flags: flags.directory), to: tree)
             }
         }
-        let report = try apply(source, to: tree, style: .overlay(user: false), options: options, lower: mounted.paths.reversed())
+        let report = try apply(source, to: tree, style: .overlay(user: true), options: options, lower: mounted.paths.reversed())
         try ErofsDriver.makeImage("\(place)/\(ErofsDriver.imageName)", of: tree)
         try StoreError.wrapped("remove \(tree)") { () throws(SystemError) in try DurableFile.remove(tree) }
         return report
@@ -65,7 +66,7 @@ struct ErofsDriver: StorageDriver {
         }
         let lower = images.isEmpty ? ["\(place)/empty"] : images.reversed().map(\.target)
         return RootFileSystem(
-            path: "\(place)/root", mounts: images + [OverlayDirectory.mount(place, lower: lower, userAttributes: false)], images: images.reversed().map(\.source), writable: place)
+            path: "\(place)/root", mounts: images + [OverlayDirectory.mount(place, lower: lower, userAttributes: true)], images: images.reversed().map(\.source), writable: place)
     }
 
     func changes(in place: String, from layers: [String], _ report: (TreeChange) throws(LayerError) -> Void) throws(StoreError) {
@@ -83,10 +84,10 @@ struct ErofsDriver: StorageDriver {
         return try differingPaths(mounted.paths[0], mounted.paths[1])
     }
 
-    /// Times are kept, so the same tree gives the same files.
+    /// Times are kept, so the same tree gives the same files. Inline data would keep a file from DAX.
     private static func makeImage(_ path: String, of tree: String) throws(StoreError) {
         guard let program = program() else { throw .unsupported("there is no mkfs.erofs (apt install erofs-utils)") }
-        let arguments = ["--quiet", "-U", "00000000-0000-0000-0000-000000000000", path, tree]
+        let arguments = ["--quiet", "-Enoinline_data", "-U", "00000000-0000-0000-0000-000000000000", path, tree]
         let status = try StoreError.wrapped("run \(program)") { () throws(SystemError) in
             let pid = try ProgramStart.start(program, arguments: arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], descriptors: [nil, nil, nil])
             return try waitForProcess(pid)?.status
