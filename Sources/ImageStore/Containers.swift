@@ -106,7 +106,20 @@ extension ImageStore {
         return root.path
     }
 
-    /// Unmounts what `mount` mounted, as far as it is mounted in the caller's mount namespace.
+    /// Mounts a container's files read-only, as they are now, while a microVM that has put them together itself may go on writing: an overlay that was mounted here as
+    /// well would write to its directories. To be unmounted and mounted again for what has changed since.
+    /// - Returns: nil where the driver has no images for machines; then `mount` does no harm.
+    public func mountView(_ container: StoredContainer) throws(StoreError) -> String? {
+        let lock = try lock("container-\(container.id)", exclusive: true, removable: true)
+        defer { withExtendedLifetime(lock) {} }
+        let root = root(of: container)
+        try StoreError.wrapped("mount a view of the container \(container.id)") { () throws(SystemError) in
+            for mount in root.view { try mount.make() }
+        }
+        return root.view.last?.target
+    }
+
+    /// Unmounts what `mount` or `mountView` mounted, as far as it is mounted in the caller's mount namespace.
     public func unmount(_ container: StoredContainer) throws(StoreError) {
         let lock = try lock("container-\(container.id)", exclusive: true, removable: true)
         defer { withExtendedLifetime(lock) {} }

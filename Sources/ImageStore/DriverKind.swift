@@ -32,6 +32,8 @@ public struct RootFileSystem: Sendable, Equatable {
     /// For a microVM that puts the root together itself: the layers as images, the topmost first, and the directory whose `upper` and `work` hold what is written.
     public var images: [String]
     public var writable: String?
+    /// What shows the files, read-only, on the host while a microVM has them; the last one's target is their root. Empty where `images` is.
+    public var view: [RootMount] = []
 }
 
 /// A mount that a root file system is made of.

@@ -48,7 +48,7 @@ struct ErofsDriver: StorageDriver {
     func prepare(in place: String, from layers: [String]) throws(StoreError) {
         try OverlayDirectory.make("\(place)/upper", like: nil)
         try StoreError.wrapped("make \(place)") { () throws(SystemError) in
-            for name in ["work", "root", "empty", "layers"] { try makeDirectory("\(place)/\(name)") }
+            for name in ["work", "root", "view", "empty", "layers"] { try makeDirectory("\(place)/\(name)") }
             for number in layers.indices { try makeDirectory("\(place)/layers/\(number)") }
         }
         let mounted = try Mounted(layers.last.map { [$0] } ?? [], in: place)
@@ -65,8 +65,11 @@ struct ErofsDriver: StorageDriver {
             RootMount(type: "erofs", source: "\(layer)/\(ErofsDriver.imageName)", target: "\(place)/layers/\(number)", options: ["ro", "loop"])
         }
         let lower = images.isEmpty ? ["\(place)/empty"] : images.reversed().map(\.target)
+        let view = RootMount(
+            type: "overlay", source: "overlay", target: "\(place)/view", options: ["lowerdir=" + (["\(place)/upper"] + lower).joined(separator: ":"), "userxattr"])
         return RootFileSystem(
-            path: "\(place)/root", mounts: images + [OverlayDirectory.mount(place, lower: lower, userAttributes: true)], images: images.reversed().map(\.source), writable: place)
+            path: "\(place)/root", mounts: images + [OverlayDirectory.mount(place, lower: lower, userAttributes: true)], images: images.reversed().map(\.source), writable: place,
+            view: images.isEmpty ? [] : images + [view])
     }
 
     func changes(in place: String, from layers: [String], _ report: (TreeChange) throws(LayerError) -> Void) throws(StoreError) {
