@@ -2,11 +2,13 @@ public import LinuxSystem
 
 /// One difference between a container's tree and the layers that it began with.
 public struct TreeChange: Sendable {
+    /// What became of it.
     public enum Kind: Sendable, Hashable {
         case added, modified, removed
         /// Of a directory: of what the lower layers have in it nothing shows. It follows the directory's own change.
         case emptied
     }
+    /// What became of it.
     public let kind: Kind
     /// Empty for the root itself.
     public let path: [EntryName]
