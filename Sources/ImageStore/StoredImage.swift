@@ -6,7 +6,9 @@ public import OCIImage
 public struct StoredImage: Sendable, Hashable {
     /// Of the manifest.
     public var descriptor: Descriptor
+    /// Its configuration and layers as descriptors.
     public var manifest: Manifest
+    /// How it is run, and its layers' diff IDs.
     public var configuration: ImageConfiguration
     /// The configuration's digest, by which Docker and podman call an image.
     public var id: Digest { manifest.config.digest }
