@@ -105,7 +105,7 @@ struct DownloadTests {
         let result = try await fetch {
             $0.limits.idleTimeout = .milliseconds(200)
             // A machine that is busy stalls too.
-            $0.limits.attempts = 20
+            $0.limits.attempts = 1000
         } _: { request, _ in
             var reaction = Reaction.file(content, for: request)
             if request.earlier == 0 { reaction.stallAfter = 5000 }

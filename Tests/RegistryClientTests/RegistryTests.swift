@@ -120,7 +120,7 @@ struct RegistryTests {
             }) { proxy in
                 let configuration = testConfiguration(proxy.authority) {
                     // A busy machine stalls more often than the proxy.
-                    $0.limits.attempts = 20
+                    $0.limits.attempts = 1000
                     $0.limits.idleTimeout = .milliseconds(500)
                     $0.limits.partsFrom = 450_000
                     $0.limits.partSize = 100_000

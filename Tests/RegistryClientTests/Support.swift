@@ -14,6 +14,11 @@ func testConfiguration(_ authority: String, _ change: (inout ClientConfiguration
     configuration.limits.firstRetryDelay = .milliseconds(1)
     configuration.limits.longestRetryDelay = .milliseconds(4)
     configuration.limits.attempts = 3
+    // No test waits for these, however busy the machine is.
+    configuration.limits.connectTimeout = .seconds(600)
+    configuration.limits.idleTimeout = .seconds(600)
+    configuration.limits.answerTimeout = .seconds(600)
+    configuration.limits.progressInterval = .seconds(600)
     change(&configuration)
     return configuration
 }
