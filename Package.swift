@@ -20,6 +20,9 @@ let staticExecutable: [LinkerSetting] = [.unsafeFlags(["-static-executable"])]
 /// memory, at the cost of some hundred of its instructions.
 let small: [SwiftSetting] = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
 
+/// ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
+let argumentParserLibraries: [LinkerSetting] = ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"].map { .linkedLibrary($0) }
+
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
@@ -38,6 +41,7 @@ let package = Package(
     name: "nacelle",
     products: [
         .library(name: "GuestLibraries", targets: ["ContainerLaunch", "AgentProtocol", "ControlGroups", "OCISpec", "LinuxSystem", "JSONText"]),
+        .executable(name: "nacelle", targets: ["nacelle"]),
         .executable(name: "nacelle-oci", targets: ["nacelle-oci"]),
         .executable(name: "nacelle-vmm", targets: ["nacelle-vmm"]),
         .executable(name: "nacelle-init", targets: ["nacelle-init"]),
@@ -81,8 +85,13 @@ let package = Package(
             // What the compiler makes for every type and hardly ever runs (value witnesses, protocol witnesses, modify accessors, witness table
             // accessors) is put together, away from the rest: see `small`.
             linkerSettings: staticExecutable + [.unsafeFlags(["-Xlinker", "--section-ordering-file=\(Context.packageDirectory)/Sources/nacelle-oci/Program/rare-sections"])]
-                // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
-                + ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"].map { .linkedLibrary($0) }),
+                + argumentParserLibraries),
+
+        // The engine: what plays podman's part, over any OCI runtime.
+        library("ContainerEngine", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem"], settings: small),
+        .executableTarget(
+            name: "nacelle", dependencies: ["ContainerEngine", "ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: small, linkerSettings: staticExecutable + argumentParserLibraries),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
@@ -96,6 +105,7 @@ let package = Package(
         tests(of: "VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem"]),
         tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
+        tests(of: "ContainerEngine", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem"]),
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
         // Stands in for nacelle-vmm in ContainerRuntime's tests.

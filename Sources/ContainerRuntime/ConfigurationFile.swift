@@ -23,6 +23,17 @@ public struct ConfigurationFile: Equatable, Sendable {
     var initProgram: String?
     var kernel: String?
     var image: String?
+    public internal(set) var engine = EngineSettings()
+
+    /// What `nacelle` goes by, and nacelle-oci does not look at.
+    public struct EngineSettings: Equatable, Sendable {
+        public internal(set) var root: String?
+        /// A name or an absolute path.
+        public internal(set) var runtime: String?
+        /// Bytes of one log file.
+        public internal(set) var logSize: Int64?
+        public internal(set) var logFiles: Int?
+    }
 
     public init() {}
 
@@ -53,7 +64,7 @@ public struct ConfigurationFile: Equatable, Sendable {
 
     private static let names = [
         "root", "isolation", "debug", "log", "log_format", "machine.memory", "machine.vcpus", "machine.boot_timeout",
-        "paths.vmm", "paths.init", "paths.kernel", "paths.guest_image",
+        "paths.vmm", "paths.init", "paths.kernel", "paths.guest_image", "engine.root", "engine.runtime", "engine.log_size", "engine.log_files",
     ]
 
     private mutating func set(_ entry: TOMLReader.Entry) throws(TOMLReader.Problem) {
@@ -70,6 +81,10 @@ public struct ConfigurationFile: Equatable, Sendable {
         case "paths.init": initProgram = try entry.path()
         case "paths.kernel": kernel = try entry.path()
         case "paths.guest_image": image = try entry.path()
+        case "engine.root": engine.root = try entry.path()
+        case "engine.runtime": engine.runtime = try entry.program()
+        case "engine.log_size": engine.logSize = try entry.bytes(4096)
+        case "engine.log_files": engine.logFiles = Int(try entry.integer(1...100))
         default: throw entry.problem("there is no such setting; there are \(Self.names.joined(separator: ", "))")
         }
     }
@@ -106,6 +121,24 @@ extension TOMLReader.Entry {
             throw problem("a number from \(range.lowerBound) to \(range.upperBound) is expected")
         }
         return number
+    }
+
+    /// A program's name, or where it is.
+    fileprivate func program() throws(TOMLReader.Problem) -> String {
+        let text = try string("a program's name or path")
+        guard !text.isEmpty, !text.utf8.contains(0), text.hasPrefix("/") || !text.contains("/") else { throw problem("\"\(text)\" is neither a name nor an absolute path") }
+        return text
+    }
+
+    /// A number of bytes, or a string with a unit.
+    fileprivate func bytes(_ least: Int64) throws(TOMLReader.Problem) -> Int64 {
+        let size: Int64? = switch value {
+        case .integer(let number): number
+        case .string(let text): Quantity.bytes(text)
+        case .boolean: nil
+        }
+        guard let size, size >= least else { throw problem("a size of \(least) bytes or more is expected: bytes as a number, or a string such as \"10m\"") }
+        return size
     }
 
     /// MiB as a number, or as an annotation has it.
