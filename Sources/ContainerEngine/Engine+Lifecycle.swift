@@ -217,7 +217,8 @@ final class EndWatch {
     /// True when the end was told. A supervisor that is gone without a word tells nothing any more.
     private func take() throws(SystemError) -> Bool {
         var buffer = [UInt8](repeating: 0, count: 65536)
-        let count = try connection?.with { (end) throws(SystemError) in try end.read(into: &buffer) } ?? 0
+        let count: Int
+        do throws(SystemError) { count = try connection?.with { (end) throws(SystemError) in try end.read(into: &buffer) } ?? 0 } catch where error.errno == .connectionReset { count = 0 }
         if count == 0 {
             connection = nil
             return false

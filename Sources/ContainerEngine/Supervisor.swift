@@ -191,7 +191,7 @@ public final class Supervisor {
             reap(pid)
             while ended == nil {
                 try loop.runOnce()
-                clients.forgetRemoved()
+                forgetClosed()
             }
             loop.remove(signals.descriptor.rawValue)
             try takeRest()
@@ -205,7 +205,7 @@ public final class Supervisor {
         while outputs.contains(where: \.isOpen), clients.isFull || monotonicNanoseconds() < deadline {
             goOn()
             try loop.runOnce(timeout: 50)
-            clients.forgetRemoved()
+            forgetClosed()
         }
     }
 
@@ -243,8 +243,13 @@ public final class Supervisor {
         input = nil
         clients.resumeInput()
     }
-    /// Kept until its own handler has returned.
+    /// Kept until its own handler has returned; only then is the pipe closed.
     private var closing: Outlet?
+
+    private func forgetClosed() {
+        closing = nil
+        clients.forgetRemoved()
+    }
 
     private func kill(_ number: Int32) {
         // It may have ended just now, which the loop will see.
