@@ -37,17 +37,31 @@ func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target 
         swiftSettings: strict)
 }
 
+/// What speaks HTTP and TLS, and hashes.
+let network: [Target.Dependency] = [
+    .product(name: "AsyncHTTPClient", package: "async-http-client"), .product(name: "Crypto", package: "swift-crypto"),
+    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+]
+
 let package = Package(
     name: "nacelle",
     products: [
         .library(name: "GuestLibraries", targets: ["ContainerLaunch", "AgentProtocol", "ControlGroups", "OCISpec", "LinuxSystem", "JSONText"]),
         .executable(name: "nacelle", targets: ["nacelle"]),
+        .library(name: "RegistryClient", targets: ["RegistryClient", "OCIImage"]),
+        .library(name: "ImageStore", targets: ["ImageStore", "OCIImage"]),
         .executable(name: "nacelle-oci", targets: ["nacelle-oci"]),
         .executable(name: "nacelle-vmm", targets: ["nacelle-vmm"]),
         .executable(name: "nacelle-init", targets: ["nacelle-init"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        // Of RegistryClient (and swift-crypto of LayerArchive) alone: no program that starts or is a container links any of these.
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     ],
     targets: [
         // What links into the guest as well: no Foundation, no Dispatch, no async, no package.
@@ -87,10 +101,17 @@ let package = Package(
             linkerSettings: staticExecutable + [.unsafeFlags(["-Xlinker", "--section-ordering-file=\(Context.packageDirectory)/Sources/nacelle-oci/Program/rare-sections"])]
                 + argumentParserLibraries),
 
+        // Images.
+        library("OCIImage", ["JSONText"]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        library("LayerArchive", ["OCIImage", "LinuxSystem", "JSONText", "CArchive", .product(name: "Crypto", package: "swift-crypto")]),
+        library("ImageStore", ["OCIImage", "LayerArchive", "LinuxSystem", "JSONText"]),
+        library("RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
+
         // The engine: what plays podman's part, over any OCI runtime.
-        library("ContainerEngine", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem"], settings: small),
+        library("ContainerEngine", ["ContainerRuntime", "ImageStore", "LayerArchive", "OCIImage", "OCISpec", "JSONText", "LinuxSystem"], settings: small),
         .executableTarget(
-            name: "nacelle", dependencies: ["ContainerEngine", "ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            name: "nacelle", dependencies: ["ContainerEngine", "ContainerRuntime", "ImageStore", "LayerArchive", "RegistryClient", "OCIImage", "OCISpec", "JSONText", "LinuxSystem", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: small, linkerSettings: staticExecutable + argumentParserLibraries),
 
         tests(of: "LinuxSystem"),
@@ -108,6 +129,16 @@ let package = Package(
         tests(of: "ContainerEngine", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem"]),
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
+        tests(of: "OCIImage", ["JSONText"]),
+        tests(of: "LayerArchive", ["OCIImage", "LinuxSystem"]),
+        tests(of: "ImageStore", ["LayerArchive", "OCIImage", "LinuxSystem", "JSONText", "image-store-example"]),
+        // ImageStore's example, by which its tests also import in a process that they can kill.
+        .executableTarget(
+            name: "image-store-example", dependencies: ["ImageStore", "LayerArchive", "OCIImage", "LinuxSystem"], path: "Tests/ImageStoreExample", swiftSettings: strict),
+        tests(of: "RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
+        // RegistryClient's example: pulls into a directory of the image-layout format and pushes from one.
+        .executableTarget(
+            name: "registry-example", dependencies: ["RegistryClient", "OCIImage", "JSONText", "LinuxSystem"], path: "Tests/RegistryExample", swiftSettings: strict),
         // Stands in for nacelle-vmm in ContainerRuntime's tests.
         .executableTarget(
             name: "fake-machine", dependencies: ["AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/FakeMachine", swiftSettings: strict),

@@ -1,0 +1,195 @@
+internal import JSONText
+public import LayerArchive
+internal import LinuxSystem
+public import OCIImage
+
+/// A container's files: `containers/ID`, of which `record.json` says what they were made from.
+public struct StoredContainer: Sendable, Hashable {
+    public let id: String
+    public let driver: DriverKind
+    /// The manifest of the image.
+    public let image: Descriptor
+    /// The image's layers, the base first.
+    public let chainIDs: [Digest]
+
+    fileprivate init(id: String, driver: DriverKind, image: Descriptor, chainIDs: [Digest]) { (self.id, self.driver, self.image, self.chainIDs) = (id, driver, image, chainIDs) }
+
+    fileprivate init(id: String, _ bytes: [UInt8]) throws {
+        let members = try JSONCursor(JSONValue(parsing: bytes)).object()
+        let name = try members.required("driver").string()
+        guard let driver = DriverKind(rawValue: name) else { throw JSONShapeError(path: "driver", problem: "\(quoted(name)) is not known") }
+        let chainIDs = try members.required("layers").strings().map { try Digest($0) }
+        self.init(id: id, driver: driver, image: try Descriptor(try members.required("image")), chainIDs: chainIDs)
+    }
+
+    fileprivate var bytes: [UInt8] {
+        var object = JSONObject()
+        object["driver"] = .string(driver.rawValue)
+        object["image"] = image.json
+        object["layers"] = .array(chainIDs.map { .string("\($0)") })
+        return JSONValue.object(object).bytes()
+    }
+}
+
+extension ImageStore {
+    /// Makes a container's files of an image, whose layers are unpacked first where they are not. They stay until `removeContainer`, and so does the image.
+    /// - Parameter id: letters, digits, `_`, `.` and `-`, a letter or digit first.
+    @discardableResult
+    public func createContainer(_ id: String, from image: StoredImage) throws(StoreError) -> StoredContainer {
+        guard ImageStore.isContainerID(id) else { throw .invalid("\(quoted(id)) cannot be a container's name: letters, digits, _ . and -, and one of the first two first") }
+        let place = paths.container(id)
+        let isThere = try exists(place)
+        if isThere { throw .exists("container", id) }
+        let driver = try driver()
+        let lease = try lease()
+        defer { lease.end() }
+        try checkComplete(image.descriptor, lease: lease)
+        try unpack(image, lease: lease)
+        let container = StoredContainer(id: id, driver: driver.kind, image: image.descriptor, chainIDs: image.chainIDs)
+        return try making(lease, driver, doing: "make the container \(id)") { (staging) throws(StoreError) in
+            try driver.prepare(in: staging, from: layerPlaces(container))
+            try StoreError.wrapped("make the container \(id)") { () throws(SystemError) in
+                try writeFile(staging + "/record.json", container.bytes)
+                if configuration.synchronize { try OwnedDescriptor(opening: staging + "/record.json", flags: flags.read).synchronize() }
+            }
+            do throws(SystemError) { try DurableFile.move(staging, to: place, synchronize: configuration.synchronize, replacing: false) } catch {
+                if error.errno == .fileExists { throw .exists("container", id) }
+                throw .system("make the container \(id)", error)
+            }
+            return container
+        }
+    }
+
+    private static func isContainerID(_ id: String) -> Bool {
+        (1...200).contains(id.utf8.count) && id.utf8.first.map { "_.-".utf8.contains($0) } == false
+            && id.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+                default: "_.-".utf8.contains(byte)
+                }
+            }
+    }
+
+    func layerPlaces(_ container: StoredContainer) -> [String] { container.chainIDs.map { layerPlace($0, container.driver) } }
+
+    /// The names of all containers.
+    public func containers() throws(StoreError) -> [String] {
+        let path = paths.containers
+        return try StoreError.wrapped("list the containers") { () throws(SystemError) in try DurableFile.names(in: path) }
+    }
+
+    public func container(_ id: String) throws(StoreError) -> StoredContainer {
+        guard ImageStore.isContainerID(id) else { throw .notFound("container", quoted(id)) }
+        let path = paths.container(id) + "/record.json"
+        let bytes: [UInt8]
+        do throws(SystemError) { bytes = try readFile(path) } catch {
+            if error.errno == .noSuchFile { throw .notFound("container", id) }
+            throw .system("read the container \(id)", error)
+        }
+        do { return try StoredContainer(id: id, bytes) } catch { throw .corrupt("the record of the container \(id) cannot be read: \(error)") }
+    }
+
+    /// Where a container's files are, and what must be mounted first: by `mount`, or by whoever runs the container.
+    public func root(of container: StoredContainer) -> RootFileSystem {
+        Drivers.driver(container.driver).root(in: paths.container(container.id), from: layerPlaces(container))
+    }
+
+    /// Mounts a container's files in the caller's mount namespace, unless they are.
+    /// - Returns: the directory that is the container's root.
+    public func mount(_ container: StoredContainer) throws(StoreError) -> String {
+        let lock = try lock("container-\(container.id)", exclusive: true, removable: true)
+        defer { withExtendedLifetime(lock) {} }
+        let root = root(of: container)
+        try StoreError.wrapped("mount the files of the container \(container.id)") { () throws(SystemError) in
+            for mount in root.mounts { try mount.make() }
+        }
+        return root.path
+    }
+
+    /// Unmounts what `mount` mounted, as far as it is mounted in the caller's mount namespace.
+    public func unmount(_ container: StoredContainer) throws(StoreError) {
+        let lock = try lock("container-\(container.id)", exclusive: true, removable: true)
+        defer { withExtendedLifetime(lock) {} }
+        try detach(container)
+    }
+
+    private func detach(_ container: StoredContainer) throws(StoreError) {
+        let place = paths.container(container.id)
+        try StoreError.wrapped("unmount the files of the container \(container.id)") { () throws(SystemError) in try MountPoints.detachAll(beneath: place) }
+    }
+
+    /// Removes a container's files. Nothing may run in them any longer.
+    public func removeContainer(_ id: String) throws(StoreError) {
+        let container = try container(id)
+        let lock = try lock("container-\(id)", exclusive: true, removable: true)
+        defer { withExtendedLifetime(lock) {} }
+        try detach(container)
+        try discard(paths.container(id), container.driver)
+        let path = "\(paths.locks)/container-\(id)"
+        try StoreError.wrapped("remove the container \(id)") { () throws(SystemError) in try DurableFile.remove(path) }
+    }
+
+    /// What has changed in a container since it was made, parents before what is in them.
+    public func changes(of container: StoredContainer, _ report: (TreeChange) throws(LayerError) -> Void) throws(StoreError) {
+        try Drivers.driver(container.driver).changes(in: paths.container(container.id), from: layerPlaces(container), report)
+    }
+
+    /// The room that a container's own files take, in bytes: of a copy all of them, else what it has written.
+    public func usage(of container: StoredContainer) throws(StoreError) -> Int64 {
+        let path = Drivers.driver(container.driver).ownFiles(in: paths.container(container.id))
+        return try StoreError.wrapped("measure \(path)") { () throws(SystemError) in
+            var usage = TreeUsage()
+            try usage.add(try DurableFile.openDirectory(path))
+            return usage.bytes
+        }
+    }
+}
+
+extension RootMount {
+    /// Whether something is mounted at the target.
+    func isMade() throws(SystemError) -> Bool {
+        let parent = DurableFile.split(target).directory
+        return try OwnedDescriptor(opening: target, flags: flags.handle).attributes().mount != OwnedDescriptor(opening: parent, flags: flags.handle).attributes().mount
+    }
+
+    func make() throws(SystemError) {
+        let isMade = try isMade()
+        if isMade { return }
+        if type == "erofs" { return try ErofsDriver.mount(source, at: target) }
+        // Many layers' paths are longer than the page that an option string may have; their descriptors' are not.
+        var open: [SharedDescriptor] = []
+        var short: [String] = []
+        for option in options {
+            guard let equals = option.firstIndex(of: "="), ["lowerdir", "upperdir", "workdir"].contains(option[..<equals]) else {
+                short.append(option)
+                continue
+            }
+            var names: [String] = []
+            for path in option[option.index(after: equals)...].split(separator: ":") {
+                let directory = SharedDescriptor(try OwnedDescriptor(opening: String(path), flags: flags.handle))
+                open.append(directory)
+                names.append("/proc/self/fd/\(directory.rawValue)")
+            }
+            short.append("\(option[..<equals])=\(names.joined(separator: ":"))")
+        }
+        try MountTree.mount(source, at: target, type: type, data: short.joined(separator: ","))
+        withExtendedLifetime(open) {}
+    }
+}
+
+/// Adds up what a tree takes on the disk.
+private struct TreeUsage {
+    var bytes: Int64 = 0
+    private var seen: Set<UInt64> = []
+
+    mutating func add(_ directory: SharedDescriptor) throws(SystemError) {
+        let names = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.entryNames() }
+        for name in names {
+            let found = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.attributes(of: name) }
+            let isDirectory = found.mode & 0o170000 == 0o040000
+            if isDirectory || found.links < 2 || seen.insert(found.inode).inserted { bytes += Int64(found.blocks) * 512 }
+            guard isDirectory else { continue }
+            try add(try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try directory.openEntry(name, flags: flags.directory)) })
+        }
+    }
+}

@@ -1,0 +1,148 @@
+import AsyncHTTPClient
+import LinuxSystem
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import OCIImage
+import Synchronization
+
+/// One request, as it goes to one server.
+struct Request: Sendable {
+    var method: HTTPMethod
+    var address: HTTPAddress
+    var headers = HTTPHeaders()
+    var body: HTTPClientRequest.Body?
+
+    /// For messages.
+    var description: String { "\(method.rawValue) \(address)" }
+}
+
+/// The head of an answer, and its body as it comes.
+struct Answer: Sendable {
+    let status: Int
+    let headers: HTTPHeaders
+    let body: HTTPClientResponse.Body
+    let address: HTTPAddress
+    let request: String
+
+    func header(_ name: String) -> String? { headers.first(name: name) }
+}
+
+/// The HTTP clients: one for what goes directly, and one for each proxy. HTTP/1.1, because parts that come in parallel shall have connections of their own.
+final class Connections: Sendable {
+    private let configuration: ClientConfiguration
+    private let direct: HTTPClient
+    private let proxied: [ProxySettings.Proxy: HTTPClient]
+    private struct TLSKey: Hashable {
+        let name: String
+        let verifies: Bool
+    }
+    private let settings = Mutex<[TLSKey: TLSConfiguration]>([:])
+
+    init(_ configuration: ClientConfiguration) {
+        self.configuration = configuration
+        let limits = configuration.limits
+        func make(_ proxy: ProxySettings.Proxy?) -> HTTPClient {
+            var http = HTTPClient.Configuration(redirectConfiguration: .disallow)
+            http.timeout = .init(connect: limits.connectTimeout.amount, read: limits.idleTimeout.amount, write: limits.idleTimeout.amount)
+            http.httpVersion = .http1Only
+            // Whether a connection is tried again is decided once, above.
+            http.connectionPool.retryConnectionEstablishment = false
+            http.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = max(8, limits.parallelBlobs * limits.parallelParts + 2)
+            http.connectionPool.idleTimeout = .seconds(30)
+            if let proxy {
+                let secret = proxy.credential.map { HTTPClient.Authorization.basic(credentials: Base64.encode(Array($0.utf8))) }
+                http.proxy = .server(host: proxy.host, port: proxy.port, authorization: secret)
+            }
+            return HTTPClient(eventLoopGroupProvider: .singleton, configuration: http)
+        }
+        direct = make(nil)
+        let proxies = Set([configuration.proxies.http, configuration.proxies.https].compactMap { $0 })
+        proxied = Dictionary(uniqueKeysWithValues: proxies.map { ($0, make($0)) })
+    }
+
+    /// Ends all connections. Requests that still run fail.
+    func shutdown() async throws {
+        var failure: (any Error)?
+        for client in [direct] + proxied.values {
+            do { try await client.shutdown() } catch { failure = failure ?? error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// - Parameters:
+    ///   - certificates: the directory of certificates for the server.
+    ///   - verifies: whether the server's certificate must be good.
+    func send(_ request: Request, certificates: String, verifies: Bool) async throws -> Answer {
+        var outgoing = HTTPClientRequest(url: request.address.url)
+        outgoing.method = request.method
+        outgoing.headers = request.headers
+        outgoing.headers.replaceOrAdd(name: "User-Agent", value: configuration.userAgent)
+        outgoing.body = request.body
+        if request.address.isSecure { outgoing.tlsConfiguration = try tls(certificates, verifies: verifies) }
+        let client = configuration.proxies.proxy(for: request.address).flatMap { proxied[$0] } ?? direct
+        do {
+            let response = try await client.execute(outgoing, timeout: configuration.limits.answerTimeout.amount)
+            return Answer(
+                status: Int(response.status.code), headers: response.headers, body: response.body, address: request.address, request: request.description)
+        } catch { throw Self.failure(error, request: request.description) }
+    }
+
+    private func tls(_ name: String, verifies: Bool) throws -> TLSConfiguration {
+        let key = TLSKey(name: name, verifies: verifies)
+        if let known = settings.withLock({ $0[key] }) { return known }
+        let made = try TLSFiles.settings(for: name, in: configuration.certificateDirectories, verifies: verifies)
+        return settings.withLock {
+            // The first one made stays: connections are reused only with equal settings.
+            if let known = $0[key] { return known }
+            $0[key] = made
+            return made
+        }
+    }
+
+    /// What went wrong on the way, in this module's words. Cancellation stays what it is.
+    static func failure(_ error: any Error, request: String) -> any Error {
+        if error is CancellationError || error is RegistryError { return error }
+        if Task.isCancelled { return CancellationError() }
+        if let error = error as? HTTPClientError {
+            switch error {
+            case .cancelled: return CancellationError()
+            case .readTimeout, .writeTimeout, .deadlineExceeded, .getConnectionFromPoolTimeout: return RegistryError(.tooSlow, request: request, "no answer in time")
+            case .connectTimeout, .tlsHandshakeTimeout, .httpProxyHandshakeTimeout: return unreachable("no connection in time", request)
+            case .remoteConnectionClosed: return RegistryError(.connection, request: request, "the connection was closed before the answer was complete")
+            case .proxyAuthenticationRequired: return RegistryError(.configuration, request: request, "the proxy asks for a user's name and password")
+            case .invalidProxyResponse: return unreachable("the proxy does not make the connection", request)
+            default: return RegistryError(.connection, request: request, "\(error)")
+            }
+        }
+        switch error {
+        case let error as NIOConnectionError:
+            if let why = error.connectionErrors.first?.error { return unreachable(text(why), request) }
+            return unreachable("the name \(error.host) has no address", request)
+        case let error as NIOSSLError: return unreachable("TLS: \(text(error))", request)
+        case is NIOSSLExtraError: return unreachable("TLS: the certificate is not for this host", request)
+        case is HTTPParserError: return RegistryError(.malformedAnswer, request: request, "the answer is not HTTP")
+        default: return RegistryError(.connection, request: request, text(error))
+        }
+    }
+
+    private static func unreachable(_ problem: String, _ request: String) -> RegistryError {
+        var error = RegistryError(.connection, request: request, problem)
+        error.isUnreachable = true
+        return error
+    }
+
+    private static func text(_ error: any Error) -> String {
+        if let error = error as? IOError { return Errno(rawValue: error.errnoCode).description }
+        return "\(error)"
+    }
+}
+
+extension Duration {
+    /// The same as NIO has it.
+    var amount: TimeAmount {
+        let (seconds, attoseconds) = components
+        return .nanoseconds(seconds.multipliedReportingOverflow(by: 1_000_000_000).partialValue &+ attoseconds / 1_000_000_000)
+    }
+}

@@ -1,0 +1,156 @@
+import Foundation
+import LayerArchive
+import LinuxSystem
+import OCIImage
+import Testing
+@testable import ImageStore
+
+/// A driver on a file system of a kind.
+struct DriverPlace: Sendable, CustomTestStringConvertible {
+    let driver: DriverKind
+    /// Nil: the one that the tests' temporary files are on.
+    let fileSystem: String?
+    var testDescription: String { "\(driver.rawValue) on \(fileSystem ?? "this machine's file system")" }
+
+    static let all = [
+        DriverPlace(driver: .overlay, fileSystem: nil), DriverPlace(driver: .copy, fileSystem: nil), DriverPlace(driver: .erofs, fileSystem: nil),
+        DriverPlace(driver: .overlay, fileSystem: "xfs"), DriverPlace(driver: .reflink, fileSystem: "xfs"),
+        DriverPlace(driver: .btrfs, fileSystem: "btrfs"), DriverPlace(driver: .reflink, fileSystem: "btrfs"),
+    ]
+
+    /// A directory there, and what keeps it; throws the reason when there can be none.
+    func make() throws -> Scratch {
+        guard let fileSystem else { return Scratch() }
+        let scratch = Scratch()
+        try shell("truncate -s 400M disk; mkfs.\(fileSystem) -q disk; mkdir mount; mount -o loop disk mount", in: scratch.path)
+        return scratch
+    }
+
+    /// Why it cannot be tried here; nil when it can.
+    var obstacle: String? {
+        if !isMachineRoot() { return "mounting needs root" }
+        if let needs = SampleImages.needs { return "missing: \(needs)" }
+        do {
+            let scratch = try make()
+            let store = try ImageStore.forTests(scratch.path + (fileSystem == nil ? "" : "/mount") + "/store")
+            if case .cannot(let reason)? = try store.drivers().first(where: { $0.kind == driver })?.support { return reason }
+            return nil
+        } catch { return "\(error)" }
+    }
+}
+
+/// Every driver gives the same files, keeps containers apart, and says the same of what has changed.
+@Suite(.serialized, .enabled(if: SampleImages.needs == nil, "umoci and skopeo make the images"))
+struct DriverTests {
+    private func run(_ place: DriverPlace, _ body: (ImageStore, Scratch) throws -> Void) throws {
+        if let obstacle = place.obstacle {
+            // In CI all are to be there: .ci/run installs what makes them.
+            if ProcessInfo.processInfo.environment["REQUIRE_KVM"] == "1" { Issue.record("\(place.testDescription): \(obstacle)") }
+            try Test.cancel("\(place.testDescription): \(obstacle)")
+        }
+        let scratch = try place.make()
+        let store = try ImageStore.forTests(scratch.path + (place.fileSystem == nil ? "" : "/mount") + "/store", place.driver)
+        try body(store, scratch)
+    }
+
+    @Test(arguments: DriverPlace.all)
+    func lifeOfAContainer(place: DriverPlace) throws {
+        try run(place) { store, scratch in
+            let layout = try SampleImages.layout.get()
+            try store.take(ImageLocation(.oci, path: layout))
+
+            // What umoci unpacks is what we unpack, whatever the driver.
+            for name in ["one", "two", "three"] {
+                let container = try store.createContainer("c-\(name)", from: try store.image(named: name))
+                let root = try store.mount(container)
+                #expect(try store.mount(container) == root)
+                try shell("rm -rf '\(scratch.path)/umoci'; umoci unpack --image '\(layout):\(name)' '\(scratch.path)/umoci'")
+                let (ours, theirs) = (try listing(root).split(separator: "\n"), try listing(scratch.path + "/umoci/rootfs").split(separator: "\n"))
+                #expect(Set(ours).symmetricDifference(theirs).sorted() == [], "\(name)")
+                try store.unmount(container)
+            }
+
+            // Two containers of one image do not see each other's changes, and their image stays as it is.
+            let container = try store.container("c-two")
+            let other = try store.createContainer("other", from: try store.image(named: "two"))
+            let (root, otherRoot) = (try store.mount(container), try store.mount(other))
+            let untouched = try listing(otherRoot)
+            try shell(
+                """
+                rm -r etc/opaque; mkdir etc/opaque; echo c > etc/opaque/c; rm usr/share/doc/1; echo changed > etc/passwd; mkdir -p new/dir; echo x > new/dir/x; ln new/dir/x new/y
+                chmod 700 bin; rm bin/sh; echo file > bin/sh; setfattr -n user.a -v b usr/share/doc/2; mkfifo new/fifo; ln -s nowhere new/link; touch -d 2001-01-01 var
+                """, in: root)
+            #expect(try listing(otherRoot) == untouched)
+            #expect(try store.usage(of: container) > 0)
+
+            var changes: [String] = []
+            try store.changes(of: container) { (change) throws(LayerError) in
+                let letter = switch change.kind { case .added: "A"; case .modified: "C"; case .removed: "D"; case .emptied: "E" }
+                if change.kind != .emptied { changes.append("\(letter) \(change.displayPath)") }
+            }
+            // overlayfs says that an emptied directory is opaque, the others which files are gone.
+            let expected = [
+                "A /etc/opaque/c", "A /new", "A /new/dir", "A /new/dir/x", "A /new/fifo", "A /new/link", "A /new/y", "C /", "C /bin", "C /bin/sh", "C /etc",
+                "C /etc/opaque", "C /etc/passwd", "C /usr", "C /usr/share", "C /usr/share/doc", "C /usr/share/doc/2", "C /var", "D /usr/share/doc/1",
+            ]
+            #expect(changes.filter { $0 != "D /etc/opaque/new" }.sorted() == expected)
+
+            // Committed, the next container begins where this one is; without what was left out.
+            let lease = try store.lease()
+            let committed = try store.commit(container, lease: lease, excluding: { $0 == "/new/dir" }) { $0.history.append(HistoryEntry(createdBy: "test")) }
+            try store.setName("committed", to: committed, lease: lease)
+            lease.end()
+            let image = try store.image(named: "committed")
+            #expect(image.chainIDs.dropLast() == (try store.image(named: "two").chainIDs)[...] && image.configuration.history.last?.createdBy == "test")
+            let next = try store.createContainer("next", from: image)
+            let nextRoot = try store.mount(next)
+            try shell("rm -r new/dir; touch -r '\(nextRoot)/new' new", in: root)
+            let (after, before) = (try listing(nextRoot).split(separator: "\n"), try listing(root).split(separator: "\n"))
+            #expect(Set(after).symmetricDifference(before).sorted() == [])
+
+            var options = CheckOptions()
+            options.layers = true
+            #expect(try store.check(options) == [])
+
+            // What is removed is gone, and nothing else.
+            try store.removeContainer("c-two")
+            #expect(try listing(otherRoot) == untouched)
+            for name in ["one", "two", "three", "committed"] { #expect(try store.removeName(name) != nil) }
+            _ = try store.collect()
+            #expect(try listing(otherRoot) == untouched)
+            for id in try store.containers() { try store.removeContainer(id) }
+            let report = try store.collect()
+            #expect(report.layers > 0 && report.blobs > 0 && report.leftovers == 0)
+            #expect(try shell("find images/blobs layers/* containers ingest trash leases -mindepth 1 ! -name sha256 ! -name sha512", in: store.root) == "")
+        }
+    }
+
+    @Test(arguments: DriverPlace.all)
+    func anImageWithoutLayers(place: DriverPlace) throws {
+        try run(place) { store, scratch in
+            try shell("umoci init --layout empty; umoci new --image empty:none", in: scratch.path)
+            try store.take(ImageLocation(.oci, path: scratch.path + "/empty"))
+            let container = try store.createContainer("c", from: try store.image(named: "none"))
+            let root = try store.mount(container)
+            #expect(try shell("find . -mindepth 1", in: root) == "")
+            try shell("echo x > file", in: root)
+            var changes: [String] = []
+            try store.changes(of: container) { (change) throws(LayerError) in changes.append(change.displayPath) }
+            #expect(changes == ["/", "/file"])
+            try store.removeContainer("c")
+        }
+    }
+
+    @Test func driversSayWhyTheyCannot() throws {
+        let scratch = Scratch()
+        let store = try ImageStore.forTests(scratch.path + "/store")
+        for (kind, support) in try store.drivers() {
+            guard case .cannot(let reason) = support else { continue }
+            #expect(reason.count > 20)
+            let error = #expect(throws: StoreError.self) { try ImageStore.forTests(scratch.path + "/store", kind).driverKind() }
+            #expect(error.map { "\($0)".contains(reason.prefix(20)) } == true)
+        }
+        #expect(try store.drivers().contains { $0.kind == .copy && $0.support == .works })
+        #expect(try shell("find ingest -mindepth 1", in: store.root) == "")
+    }
+}
