@@ -88,7 +88,8 @@ let package = Package(
         program("nacelle-vmm", ["MachineMonitor", "KVM", "VirtioDevices", "Virtio", "GuestRAM", "AgentProtocol", "LinuxSystem", "CLinux"]),
 
         // The runtime.
-        library("ContainerRuntime", ["ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"], settings: small),
+        library("TOMLText", settings: small),
+        library("ContainerRuntime", ["TOMLText", "ContainerLaunch", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem", "CLinux"], settings: small),
         // All of nacelle-oci but its entry, so that tests can ask it.
         .target(
             name: "RuntimeCommands",
@@ -106,7 +107,7 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         library("LayerArchive", ["OCIImage", "LinuxSystem", "JSONText", "CArchive", .product(name: "Crypto", package: "swift-crypto")]),
         library("ImageStore", ["OCIImage", "LayerArchive", "LinuxSystem", "JSONText"]),
-        library("RegistryClient", ["OCIImage", "JSONText", "LinuxSystem"] + network),
+        library("RegistryClient", ["OCIImage", "JSONText", "TOMLText", "LinuxSystem"] + network),
 
         // The engine: what plays podman's part, over any OCI runtime.
         library("ContainerEngine", ["ContainerRuntime", "ImageStore", "LayerArchive", "OCIImage", "OCISpec", "JSONText", "LinuxSystem"], settings: small),
@@ -129,6 +130,7 @@ let package = Package(
         tests(of: "ContainerEngine", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem"]),
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
+        tests(of: "TOMLText"),
         tests(of: "OCIImage", ["JSONText"]),
         tests(of: "LayerArchive", ["OCIImage", "LinuxSystem"]),
         tests(of: "ImageStore", ["LayerArchive", "OCIImage", "LinuxSystem", "JSONText", "image-store-example"]),

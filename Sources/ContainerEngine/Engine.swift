@@ -11,6 +11,9 @@ public struct Engine: Sendable {
     /// The runtime of new containers.
     public let standardRuntime: String
     public let standardLog: LogSettings
+    public let images: Images
+    /// The configuration file, which names registries too; nil when there is none.
+    public let configurationPath: String?
 
     /// - Parameters:
     ///   - data: `--root`.
@@ -25,13 +28,14 @@ public struct Engine: Sendable {
         if let size = file.engine.logSize { log.size = size }
         if let files = file.engine.logFiles { log.files = files }
         standardLog = log
+        images = try Images(data: store.folders.data, driver: file.engine.storageDriver)
         configuredIsolation = file.isolation
-        configurationPath = configuration
-        dataFlag = data
+        configurationPath = file.path
+        (dataFlag, configurationFlag) = (data, configuration)
     }
 
     private let configuredIsolation: IsolationChoice?
-    private let configurationPath: String?
+    private let configurationFlag: String?
     private let dataFlag: String?
 
     func runtime(of record: ContainerRecord) throws(EngineError) -> OCIRuntime {
@@ -39,11 +43,8 @@ public struct Engine: Sendable {
     }
 
     /// Where a container's root comes from.
-    func roots(of record: ContainerRecord) -> any RootFilesystems { DirectoryRoots(surroundings) }
-    public func roots(isDirectory: Bool) throws(EngineError) -> any RootFilesystems {
-        guard isDirectory else { throw EngineError("images cannot be run yet: name a directory that has a root file system (nacelle run --rootfs DIR COMMAND…)") }
-        return DirectoryRoots(surroundings)
-    }
+    func roots(of record: ContainerRecord) -> any RootFilesystems { roots(isDirectory: !record.rootfs.isEmpty) }
+    public func roots(isDirectory: Bool) -> any RootFilesystems { isDirectory ? DirectoryRoots(surroundings) : ImageRoots(images: images) }
 
     // MARK: Making
 
@@ -170,7 +171,7 @@ public struct Engine: Sendable {
         let log = SharedDescriptor(try OwnedDescriptor(opening: folder.supervisorLogPath, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600))
         let pair = attach ? try OwnedDescriptor.socketPair().split() : nil
         var arguments = dataFlag.map { ["--root", surroundings.absolute($0)] } ?? []
-        arguments += configurationPath.map { ["--config", surroundings.absolute($0)] } ?? []
+        arguments += configurationFlag.map { ["--config", surroundings.absolute($0)] } ?? []
         arguments += [Self.supervisorVerb, folder.id] + (attach ? ["attached"] : [])
         // In a session of its own; whoever takes orphans takes it when this process has ended.
         _ = try ProgramStart.start(

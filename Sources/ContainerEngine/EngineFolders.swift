@@ -4,6 +4,7 @@ internal import LinuxSystem
 /// Where the engine keeps what.
 ///
 ///     DATA/containers/ID/    a container (ContainerFolder)
+///     DATA/store/            images, and the files of containers that were made of them (ImageStore)
 ///     DATA/lock              held while a name is being given
 ///     RUN/                   the OCI runtime's own states (its --root)
 ///     RUN-NAME/              those of another runtime

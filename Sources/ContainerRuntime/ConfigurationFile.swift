@@ -1,5 +1,6 @@
 internal import Glibc
 internal import LinuxSystem
+internal import TOMLText
 
 /// /etc/nacelle/config.toml: what an administrator sets for all containers of a machine. Flags, annotations and the `vm` section of
 /// config.json come first; defaults come after it.
@@ -33,6 +34,7 @@ public struct ConfigurationFile: Equatable, Sendable {
         /// Bytes of one log file.
         public internal(set) var logSize: Int64?
         public internal(set) var logFiles: Int?
+        public internal(set) var storageDriver: String?
     }
 
     public init() {}
@@ -65,6 +67,7 @@ public struct ConfigurationFile: Equatable, Sendable {
     private static let names = [
         "root", "isolation", "debug", "log", "log_format", "machine.memory", "machine.vcpus", "machine.boot_timeout",
         "paths.vmm", "paths.init", "paths.kernel", "paths.guest_image", "engine.root", "engine.runtime", "engine.log_size", "engine.log_files",
+        "engine.storage_driver",
     ]
 
     private mutating func set(_ entry: TOMLReader.Entry) throws(TOMLReader.Problem) {
@@ -84,7 +87,10 @@ public struct ConfigurationFile: Equatable, Sendable {
         case "engine.root": engine.root = try entry.path()
         case "engine.runtime": engine.runtime = try entry.program()
         case "engine.log_size": engine.logSize = try entry.bytes(4096)
+        case "engine.storage_driver": engine.storageDriver = try entry.string("a driver's name")
         case "engine.log_files": engine.logFiles = Int(try entry.integer(1...100))
+        // The registries are for those who fetch images (RegistryClient reads them).
+        case _ where entry.name.hasPrefix("registry["): break
         default: throw entry.problem("there is no such setting; there are \(Self.names.joined(separator: ", "))")
         }
     }
@@ -93,7 +99,7 @@ public struct ConfigurationFile: Equatable, Sendable {
 extension TOMLReader.Entry {
     fileprivate func problem(_ text: String) -> TOMLReader.Problem { TOMLReader.Problem(line: line, text: "\(name): \(text)") }
 
-    private func string(_ what: String) throws(TOMLReader.Problem) -> String {
+    fileprivate func string(_ what: String) throws(TOMLReader.Problem) -> String {
         guard case .string(let text) = value else { throw problem("\(what) in quotes is expected") }
         return text
     }

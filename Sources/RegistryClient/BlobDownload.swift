@@ -104,7 +104,7 @@ struct BlobDownload: Sendable {
                 return
             } catch let error as RegistryError {
                 // Real progress makes a failure the first one again. A byte at a time is none.
-                if offset - start >= min(1 << 20, descriptor.size) { attempt = 0 }
+                if offset - start >= min(256 << 10, descriptor.size) { attempt = 0 }
                 try await pause(client.configuration, after: error, attempt: attempt)
                 attempt += 1
                 start = offset

@@ -120,8 +120,9 @@ final class Connections: Sendable {
         case let error as NIOConnectionError:
             if let why = error.connectionErrors.first?.error { return unreachable(text(why), request) }
             return unreachable("the name \(error.host) has no address", request)
-        case let error as NIOSSLError: return unreachable("TLS: \(text(error))", request)
-        case is NIOSSLExtraError: return unreachable("TLS: the certificate is not for this host", request)
+        case let error as NIOSSLError: return RegistryError(.tls, request: request, tlsProblem("\(error)"))
+        case is NIOSSLExtraError: return RegistryError(.tls, request: request, "the server's certificate is not for this host")
+        case HTTPParserError.invalidEOFState: return RegistryError(.connection, request: request, "the connection was closed before the answer was complete")
         case is HTTPParserError: return RegistryError(.malformedAnswer, request: request, "the answer is not HTTP")
         default: return RegistryError(.connection, request: request, text(error))
         }
@@ -132,6 +133,15 @@ final class Connections: Sendable {
         error.isUnreachable = true
         return error
     }
+
+    /// BoringSSL's words for what most often goes wrong, in others.
+    private static func tlsProblem(_ text: String) -> String {
+        if text.contains("WRONG_VERSION_NUMBER") || text.contains("HTTP_REQUEST") { return "the server does not speak TLS; if it shall be asked in plain HTTP, the configuration must say so" }
+        if text.contains("CERTIFICATE_VERIFY_FAILED") { return "the server's certificate is not from an authority that is trusted here (\(certificateDirectoriesHint))" }
+        if text.contains("CERTIFICATE_REQUIRED") || text.contains("BAD_CERTIFICATE") { return "the server wants a client certificate, or another one (\(certificateDirectoriesHint))" }
+        return "no TLS connection: \(text)"
+    }
+    private static let certificateDirectoriesHint = "certificates for one registry belong in /etc/containers/certs.d/HOST:PORT"
 
     private static func text(_ error: any Error) -> String {
         if let error = error as? IOError { return Errno(rawValue: error.errnoCode).description }

@@ -92,14 +92,13 @@ struct CredentialHelper: Sendable {
         var problem: String?
         var status = ExitStatus.exited(0)
         do throws(SystemError) {
-            let (readEnd, writeEnd) = try Pipe().split()
-            let pid = try start(action, try MemoryFile.make("credential-request", input), writeEnd)
+            let (pid, readEnd) = try start(action, input)
             let process = try ProcessDescriptor(pid)
             let deadline = ContinuousClock.now + timeout
             func left() -> Int32 { Int32(clamping: max(0, (deadline - .now).components.seconds * 1000 + (deadline - .now).components.attoseconds / 1_000_000_000_000_000)) }
             var buffer = [UInt8](repeating: 0, count: 4096)
             while problem == nil {
-                // Both ends: it may close its output without ending, or leave it open to a child when it ends.
+                // Both: it may close its output without ending, or leave it open to a child when it ends.
                 guard try waitReadable(readEnd.rawValue, milliseconds: min(left(), 100)) else {
                     if try waitReadable(process.descriptor.rawValue, milliseconds: 0) { break }
                     if left() == 0 { problem = "has not answered in \(timeout)" }
@@ -118,13 +117,24 @@ struct CredentialHelper: Sendable {
         return (status, output)
     }
 
-    private func start(_ action: String, _ input: SharedDescriptor, _ output: SharedDescriptor) throws(SystemError) -> Int32 {
+    /// The process, and what it prints. The pipe's other end is the process's alone, so that it ends when that does.
+    private func start(_ action: String, _ input: [UInt8]) throws(SystemError) -> (pid: Int32, output: SharedDescriptor) {
+        let (readEnd, writeEnd) = try Pipe().split()
+        let request = try MemoryFile.make("credential-request", input)
         let variables = environment.map { "\($0.key)=\($0.value)" }
         for directory in searchPath.split(separator: ":") where directory.hasPrefix("/") {
-            do throws(SystemError) {
-                return try ProgramStart.start("\(directory)/\(program)", arguments: [action], environment: variables, descriptors: [input, output], newSession: true)
-            } catch {
-                guard [.noSuchFile, .notDirectory, .permissionDenied].contains(error.errno) else { throw error }
+            let path = "\(directory)/\(program)"
+            var attempt = 0
+            while true {
+                do throws(SystemError) {
+                    return (try ProgramStart.start(path, arguments: [action], environment: variables, descriptors: [request, writeEnd], newSession: true), readEnd)
+                } catch {
+                    if [.noSuchFile, .notDirectory, .permissionDenied].contains(error.errno) { break }
+                    // It has just been installed, and somebody still has it open for writing, if only between fork and exec.
+                    guard error.errno.rawValue == ETXTBSY, attempt < 50 else { throw error }
+                    attempt += 1
+                    _ = try waitReadable(readEnd.rawValue, milliseconds: 10)
+                }
             }
         }
         throw SystemError(.noSuchFile, "exec", path: "\(program) (looked for in \(searchPath))")

@@ -44,13 +44,14 @@ struct Exchange: Sendable {
     func tokenAnswer(_ request: Request) async throws -> Answer {
         try await retrying(configuration) {
             let answer = try await follow(request)
-            guard answer.status == 200 else { throw try await refusal(of: answer, of: "the token server") }
+            guard answer.status == 200 else { throw try await refusal(of: answer, by: "the token server") }
             return answer
         }
     }
 
     /// The error that an answer is.
-    func refusal(of answer: Answer, of who: String) async throws -> RegistryError {
+    /// - Parameter who: when it is not the registry.
+    func refusal(of answer: Answer, by who: String? = nil) async throws -> RegistryError {
         let body: ErrorBody
         do {
             body = ErrorBody(try await answer.collect(limit: 65536, limits: configuration.limits))
@@ -68,7 +69,7 @@ struct Exchange: Sendable {
             default: body.codes.contains("UNSUPPORTED") ? .unsupported : .status(answer.status)
             }
         let reason = HTTPResponseStatus(statusCode: answer.status).reasonPhrase
-        var error = RegistryError(code, request: answer.request, "\(who) answers \(answer.status) \(reason)" + (body.text.map { ": \($0)" } ?? ""))
+        var error = RegistryError(code, request: answer.request, (who.map { "\($0) answers " } ?? "") + "\(answer.status) \(reason)" + (body.text.map { ": \($0)" } ?? ""))
         error.registryCodes = body.codes
         error.retryAfter = answer.header("retry-after").flatMap { Backoff.retryAfter($0, now: answer.header("date").flatMap(HTTPDate.seconds)) }
         return error

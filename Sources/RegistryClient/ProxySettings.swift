@@ -14,6 +14,7 @@ public struct ProxySettings: Sendable, Hashable {
         public init(_ text: String) throws(RegistryError) {
             var rest = text[...]
             if rest.lowercased().hasPrefix("http://") { rest = rest.dropFirst("http://".count) }
+            guard !rest.contains("://") else { throw Self.malformed() }
             if let at = rest.lastIndex(of: "@") {
                 guard let user = Self.unescaped(rest[..<at]) else { throw Self.malformed() }
                 credential = user

@@ -32,6 +32,7 @@ public final class RegistryClient: Sendable {
     public func shutdown() async throws { try await connections.shutdown() }
 
     /// Runs `body` with a client that is shut down afterwards.
+    @discardableResult
     public static func withClient<Value>(_ configuration: ClientConfiguration = ClientConfiguration(), _ body: (RegistryClient) async throws -> Value) async throws -> Value {
         let client = RegistryClient(configuration)
         let value: Value
@@ -70,7 +71,7 @@ public final class RegistryClient: Sendable {
         var answers = true
         do {
             await (try exchange.send(Request(method: .GET, address: try endpoint.address(isSecure: true, path: "/v2/")))).drain(limits: limits)
-        } catch let error as RegistryError where error.code == .connection || error.code == .tooSlow { answers = false }
+        } catch let error as RegistryError where [.connection, .tooSlow, .tls].contains(error.code) { answers = false }
         if !answers {
             // When nothing answers in plain HTTP either, that failure is the one to tell, and the next request tries again.
             await (try exchange.send(Request(method: .GET, address: try endpoint.address(isSecure: false, path: "/v2/")))).drain(limits: limits)

@@ -17,6 +17,8 @@ public struct RegistryError: Error, Sendable, CustomStringConvertible {
         case status(Int)
         /// No connection, or one that broke.
         case connection
+        /// The server does not speak TLS, or its certificate is not good for it.
+        case tls
         /// The answer did not come in time, or came too slowly.
         case tooSlow
         /// The answer is not what the specification says.

@@ -60,7 +60,7 @@ extension RegistryClient {
                 }
             }
             if request.accepted.contains(answer.status) { return answer }
-            throw await explained(try await exchange.refusal(of: answer, of: answer.address.host), request.endpoint)
+            throw await explained(try await exchange.refusal(of: answer), request.endpoint)
         }
     }
 

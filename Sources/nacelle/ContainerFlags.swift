@@ -47,6 +47,10 @@ struct ContainerFlags: ParsableArguments {
     @Flag(help: "Keep no log.") var noLog = false
     @Option(help: ArgumentHelp("File that gets the container's id; it must not exist.", valueName: "file")) var cidfile: String?
 
+    @Option(help: "When to fetch the image: missing, always or never.") var pull = PullPolicy.missing
+    @Option(help: "Platform of the image to fetch, such as linux/amd64.") var platform: String?
+    @Option(help: "false: the registry may have no certificate, or no TLS.") var tlsVerify = true
+
     func options(_ engine: Engine, _ command: [String]) throws(EngineError) -> ContainerOptions {
         let here = engine.surroundings
         var options = ContainerOptions()
@@ -129,9 +133,10 @@ struct ContainerFlags: ParsableArguments {
     /// Makes the container of what the command line says.
     func create(_ engine: Engine, _ arguments: [String]) throws(EngineError) -> ContainerFolder {
         let arguments = arguments.first == "--" ? Array(arguments.dropFirst()) : arguments
-        guard let what = arguments.first else { throw EngineError("nothing to run: --rootfs DIR and a command are expected (nacelle run --help)") }
+        guard let what = arguments.first else { throw EngineError("nothing to run: an image is expected, or --rootfs and a directory (nacelle run --help)") }
         let options = try options(engine, Array(arguments.dropFirst()))
-        let roots = try engine.roots(isDirectory: rootfs)
+        let roots = engine.roots(isDirectory: rootfs)
+        if !rootfs { try Transfers.provide(what, pull: pull, platform: platform, tlsVerify: tlsVerify, engine) }
         let source = try roots.look(up: what)
         if let cidfile { try Self.reserve(cidfile) }
         let folder = try engine.create(source, options, roots: roots)

@@ -108,7 +108,6 @@ enum Refusal {
         (["--pid", "--ipc", "--uts", "--cgroupns", "--userns", "--pod"], "containers have namespaces of their own"),
         (["--health-cmd", "--no-healthcheck", "--health-interval"], "health checks are not run: use nacelle exec"),
         (["--log-driver"], "there is one form of logs: --no-log keeps none, --log-opt max-size= and max-file= bound them"),
-        (["--platform", "--pull"], "images cannot be run yet: name a directory by --rootfs"),
     ]
 
     static func find(in arguments: [String]) -> String? {

@@ -28,6 +28,10 @@ struct ConfigurationFileTests {
             init = "/p/in\\u0069t"
             kernel = "/p/k\\t\\""
             guest_image = '/p/i\\'
+            [[registry]]  # for those who fetch images
+            prefix = "docker.io"
+            [[registry.mirror]]
+            location = "mirror.example.com"
             """)
         #expect(file.root == "/run/other" && file.isolation == .auto && file.debug == true && file.log == "/var/log/nacelle.log" && file.logFormat == .json)
         #expect(file.memory == 1024 && file.vcpus == 2 && file.bootTimeout == 90)
@@ -64,7 +68,7 @@ struct ConfigurationFileTests {
         ("[machine]\n[machine]", "/c:2: [machine] is there already"),
         ("[machine", "/c:1: [machine: `]` is missing"),
         ("[machine] x", "/c:1: unexpected `x`"),
-        ("[[machine]]", "/c:1: a table's name is expected"),
+        ("[[machine]]", "/c:1: machine[0]: there is no such setting"),
         ("[a.b]", "/c:1: [a: `]` is missing"),
         ("a.b = 1", "/c:1: a: `=` is missing"),
         ("\"debug\" = true", "/c:1: a setting's name is expected"),

@@ -1,34 +1,33 @@
-internal import LinuxSystem
-
-/// The part of TOML 1.0 that a list of settings needs: comments, `[table]`, `key = value` with bare keys, and for values strings of one
-/// line, decimal integers, and booleans. Everything else is an error that names its line; nothing is skipped.
-struct TOMLReader {
-    enum Value: Equatable, Sendable {
+/// The part of TOML 1.0 that a list of settings needs: comments, `[table]`, `[[array.of.tables]]`, `key = value` with bare keys, and for values strings
+/// of one line, decimal integers, and booleans. Everything else is an error that names its line; nothing is skipped.
+public struct TOMLReader {
+    public enum Value: Equatable, Sendable {
         case string(String)
         case integer(Int64)
         case boolean(Bool)
     }
 
-    struct Entry: Equatable, Sendable {
-        /// `table.key`, or `key` before the first table.
-        var name: String
-        var value: Value
-        var line: Int
+    public struct Entry: Equatable, Sendable {
+        /// `table.key`, `array[0].key`, `array[0].inner[2].key`, or `key` before the first table.
+        public var name: String
+        public var value: Value
+        public var line: Int
     }
 
-    struct Problem: Error, Equatable {
-        var line: Int
-        var text: String
+    public struct Problem: Error, Equatable {
+        public var line: Int
+        public var text: String
+        public init(line: Int, text: String) { (self.line, self.text) = (line, text) }
     }
 
     /// Settings are few; what is larger is no list of them.
-    static let largestFile = 64 << 10
+    public static let largestFile = 64 << 10
 
     private var line = 0
     private var rest = Substring.UnicodeScalarView()
 
-    /// The entries in their order.
-    static func entries(_ bytes: [UInt8]) throws(Problem) -> [Entry] {
+    /// The entries in their order. A table of an array that has no entries is one all the same: its entry has the name `array[0]` and the value true.
+    public static func entries(_ bytes: [UInt8]) throws(Problem) -> [Entry] {
         var lines: [Substring] = []
         for (index, piece) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
             guard let text = String(validating: piece.last == UInt8(ascii: "\r") ? piece.dropLast() : piece, as: UTF8.self) else {
@@ -40,6 +39,7 @@ struct TOMLReader {
         var table = ""
         var tables: Set<String> = []
         var names: Set<String> = []
+        var counts: [String: Int] = [:]
         for (index, text) in lines.enumerated() {
             var reader = TOMLReader()
             (reader.line, reader.rest) = (index + 1, text.unicodeScalars)
@@ -48,8 +48,13 @@ struct TOMLReader {
             }
             reader.skipBlanks()
             guard let first = reader.rest.first, first != "#" else { continue }
-            if first == "[" {
+            if reader.rest.starts(with: "[[".unicodeScalars) {
+                table = try reader.arrayHeader(&counts)
+                guard !tables.contains(String(table.prefix { $0 != "[" })) else { throw reader.problem("\(table) is a table already") }
+                result.append(Entry(name: table, value: .boolean(true), line: reader.line))
+            } else if first == "[" {
                 table = try reader.header()
+                guard counts[table] == nil else { throw reader.problem("[\(table)] is an array of tables already") }
                 guard tables.insert(table).inserted else { throw reader.problem("[\(table)] is there already") }
             } else {
                 let entry = try reader.entry(in: table)
@@ -77,6 +82,24 @@ struct TOMLReader {
         skipBlanks()
         guard rest.popFirst() == "]" else { throw problem("[\(name): `]` is missing") }
         return name
+    }
+
+    /// `[[array]]` begins another table of the array, `[[array.inner]]` one of an array in the array's last table.
+    private mutating func arrayHeader(_ counts: inout [String: Int]) throws(Problem) -> String {
+        rest = rest.dropFirst(2)
+        var path = ""
+        while true {
+            skipBlanks()
+            path += (path.isEmpty ? "" : ".") + (try bareKey("a table's name"))
+            skipBlanks()
+            guard rest.first == "." else { break }
+            rest.removeFirst()
+            guard let count = counts[path] else { throw problem("[[\(path)]] must come before its part") }
+            path += "[\(count - 1)]"
+        }
+        guard rest.popFirst() == "]", rest.popFirst() == "]" else { throw problem("[[\(path): `]]` is missing") }
+        counts[path, default: 0] += 1
+        return "\(path)[\((counts[path] ?? 1) - 1)]"
     }
 
     private mutating func entry(in table: String) throws(Problem) -> Entry {
