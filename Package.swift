@@ -113,7 +113,9 @@ let package = Package(
         library("ContainerEngine", ["ContainerRuntime", "ImageStore", "LayerArchive", "OCIImage", "OCISpec", "JSONText", "LinuxSystem"], settings: small),
         .executableTarget(
             name: "nacelle", dependencies: ["ContainerEngine", "ContainerRuntime", "ImageStore", "LayerArchive", "RegistryClient", "OCIImage", "OCISpec", "JSONText", "LinuxSystem", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-            swiftSettings: small, linkerSettings: staticExecutable + argumentParserLibraries),
+            swiftSettings: small,
+            // Swift's own libraries are in it, which are what makes a start slow; libarchive, and what that needs, are the system's.
+            linkerSettings: [.unsafeFlags(["-static-stdlib"])] + argumentParserLibraries),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),

@@ -1,6 +1,6 @@
 internal import JSONText
 public import LayerArchive
-internal import LinuxSystem
+public import LinuxSystem
 public import OCIImage
 
 /// Content on its way into a store. Nobody sees it before `commit` has found it to be what it should be.
@@ -88,7 +88,9 @@ extension ImageStore {
     /// - Throws: when it is not there.
     public func open(_ digest: Digest) throws(StoreError) -> ByteSource { ByteSource(try file(digest)) }
 
-    func file(_ digest: Digest) throws(StoreError) -> SharedDescriptor {
+    /// Opens content to be read at any place.
+    /// - Throws: when it is not there.
+    public func file(_ digest: Digest) throws(StoreError) -> SharedDescriptor {
         let path = paths.blob(digest)
         do throws(SystemError) { return SharedDescriptor(try OwnedDescriptor(opening: path, flags: flags.read)) } catch {
             if error.errno == .noSuchFile { throw .notFound("content", "\(digest)") }

@@ -91,9 +91,10 @@ struct Wait: ParsableCommand {
 }
 
 struct Prune: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "prune", abstract: "Remove all containers that do not run.")
+    static let configuration = CommandConfiguration(commandName: "prune", abstract: "Remove all containers that do not run, images without a name, and what nothing needs any more.")
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "Accepted: there is no question asked.") var force = false
+    @Flag(name: [.short, .long], help: "Also images with a name, if no container was made of them.") var all = false
 
     func run() throws {
         let engine = try parent.engine()
@@ -102,6 +103,7 @@ struct Prune: ParsableCommand {
             try engine.remove(engine.store.folder(id), force: false)
             Output.line(id)
         }
+        Output.line("Freed: \(HumanText.bytes(UInt64(max(0, try engine.pruneImages(all: all)))))")
     }
 }
 

@@ -3,7 +3,7 @@ import ContainerEngine
 import JSONText
 
 struct Inspect: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "inspect", abstract: "Print all that is known of containers, as JSON.")
+    static let configuration = CommandConfiguration(commandName: "inspect", abstract: "Print all that is known of containers or images, as JSON.")
     @ParentCommand var parent: Nacelle
     @Option(name: [.short, .long], help: "A template, such as {{.State.Status}} or {{json .Mounts}}.") var format: String?
     @Argument(help: "Names or ids.") var containers: [String]
@@ -14,9 +14,19 @@ struct Inspect: ParsableCommand {
         var found: [JSONValue] = []
         var failure: EngineError?
         for name in containers {
-            do throws(EngineError) { found.append(try engine.inspection(try engine.store.find(name))) } catch { failure = error }
+            do throws(EngineError) { found.append(try Self.inspection(name, engine)) } catch { failure = error }
         }
         if let template { for value in found { Output.line(try template.text(value)) } } else { Output.line(JSONValue.array(found).text(indent: "    ")) }
         if let failure { throw failure }
+    }
+
+    /// A container comes before an image of that name.
+    private static func inspection(_ name: String, _ engine: Engine) throws(EngineError) -> JSONValue {
+        let folder: ContainerFolder
+        do throws(EngineError) { folder = try engine.store.find(name) } catch {
+            if let image = try engine.inspection(image: name) { return image }
+            throw error
+        }
+        return try engine.inspection(folder)
     }
 }

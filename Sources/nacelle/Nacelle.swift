@@ -12,11 +12,11 @@ struct Nacelle: ParsableCommand {
         commandName: "nacelle",
         abstract: "Run containers, each in a KVM microVM of its own.",
         discussion: """
-            nacelle run --rootfs DIR sh -c 'uname -r' runs a program on a directory that has a root file system. The words and flags are podman's and Docker's. \
+            nacelle run -it docker.io/library/busybox fetches an image and runs it; nacelle run --rootfs DIR sh runs a program on a directory that has a root file system. The words and flags are podman's and Docker's. \
             Containers are made by nacelle-oci (beside this program, or in PATH) in a microVM, on request in namespaces of this host (--isolation namespace), or by another OCI \
             runtime (--runtime runc).
 
-            Files: /var/lib/nacelle (containers; for an ordinary user $XDG_DATA_HOME/nacelle or ~/.local/share/nacelle; --root), /run/nacelle-engine (the runtime's states), \
+            Files: /var/lib/nacelle (containers and images; for an ordinary user $XDG_DATA_HOME/nacelle or ~/.local/share/nacelle; --root), /run/nacelle-engine (the runtime's states), \
             /etc/nacelle/config.toml (settings; --config or NACELLE_CONFIG names another). `nacelle doctor` says whether microVMs can run here.
 
             Exit statuses: the program's own, 128 + N when signal N ended it, 125 for an error of nacelle's, 126 for a program that cannot be run, 127 for one that is not there.
@@ -24,7 +24,7 @@ struct Nacelle: ParsableCommand {
         version: "nacelle version \(ProgramVersion.number)",
         subcommands: [
             Run.self, Create.self, Start.self, Stop.self, Restart.self, Kill.self, Rm.self, Ps.self, Exec.self, Attach.self, Logs.self, Inspect.self, Cp.self, Wait.self, Top.self,
-            Stats.self, Prune.self, Doctor.self, VersionCommand.self, Supervise.self,
+            Stats.self, Diff.self, Commit.self, Export.self, Pull.self, Push.self, ListImages.self, Rmi.self, Tag.self, Load.self, Save.self, Import.self, Login.self, Logout.self, Prune.self, Doctor.self, VersionCommand.self, Supervise.self,
         ])
 
     @Option(help: "Folder for containers instead of /var/lib/nacelle.") var root: String?

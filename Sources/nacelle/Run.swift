@@ -6,12 +6,12 @@ import LinuxSystem
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Make a container, start it and show it.",
-        discussion: "nacelle run [FLAGS] --rootfs DIR COMMAND [ARGUMENT…]. Flags come first; all after the directory is the command. Ctrl-P Ctrl-Q lets go of a terminal (-it).", helpNames: .long)
+        discussion: "nacelle run [FLAGS] IMAGE [COMMAND…], or with --rootfs a directory in place of the image. Flags come first; all after the image is the command. An image that is not in the store is fetched (--pull). Ctrl-P Ctrl-Q lets go of a terminal (-it).", helpNames: .long)
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "Do not wait; print the id.") var detach = false
     @OptionGroup var flags: ContainerFlags
     @Flag(inversion: .prefixedNo, help: "Pass signals that this process gets on.") var sigProxy = true
-    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The directory, and the command.", valueName: "ROOT COMMAND")) var arguments: [String]
+    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The image (with --rootfs: the directory), and the command.", valueName: "IMAGE COMMAND")) var arguments: [String]
 
     func run() throws {
         let engine = try parent.engine()
@@ -57,7 +57,7 @@ struct Create: ParsableCommand {
         commandName: "create", abstract: "Make a container, for `start`; print its id.", discussion: "The flags are those of `run`.", helpNames: .long)
     @ParentCommand var parent: Nacelle
     @OptionGroup var flags: ContainerFlags
-    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The directory, and the command.", valueName: "ROOT COMMAND")) var arguments: [String]
+    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The image (with --rootfs: the directory), and the command.", valueName: "IMAGE COMMAND")) var arguments: [String]
 
     func run() throws { Output.line(try flags.create(try parent.engine(), arguments).id) }
 }
