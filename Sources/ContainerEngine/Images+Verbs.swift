@@ -73,8 +73,7 @@ extension Images {
             defer { lease.end() }
             var names: [String] = []
             for image in try store.importImages(from: location, lease: lease) {
-                // A layout's names may be tags alone, which name nothing here.
-                let reference = (image.name ?? location.name).flatMap { try? Reference($0).tagged }
+                let reference = (image.name ?? location.name).flatMap { Self.reference($0, in: location) }
                 let stored = try store.image(image.descriptor)
                 try store.unpack(stored, lease: lease)
                 let name = reference.map { "\($0)" } ?? "localhost/imported:\(stored.id.hex.prefix(12))"
@@ -83,6 +82,13 @@ extension Images {
             }
             return names
         }
+    }
+
+    /// A layout's names may be tags alone: then the repository is called as the layout is.
+    private static func reference(_ name: String, in location: ImageLocation) -> Reference? {
+        if name.contains("/") || name.contains(":") { return try? Reference(name).tagged }
+        let file = location.path.split(separator: "/").last.map { $0.prefix { $0 != "." }.lowercased() } ?? "imported"
+        return try? Reference("localhost/\(file):\(name)")
     }
 
     public func save(_ found: Found, to location: ImageLocation) throws(EngineError) {

@@ -106,8 +106,11 @@ enum Transfers {
             configuration.credentials = CredentialFiles(environment: environment)
             configuration.proxies = try ProxySettings(environment: environment)
             if let path = engine.configurationPath { configuration.registries = try RegistryRules(file: path) }
-            if let insecure { configuration.registries.rules.append(RegistryRule(prefix: insecure.name, transport: .insecure)) }
-            configuration.onRetry = { error, delay in Output.write("\(error): trying again in \(delay)\n", to: 2) }
+            if let insecure { configuration.registries.rules.append(RegistryRule(prefix: insecure.domain, transport: .insecure)) }
+            configuration.onRetry = { error, delay in
+                let seconds = Double(delay.components.seconds) + Double(delay.components.attoseconds) / 1e18
+                Output.write(printable("\(error): trying again in \(HumanText.decimal(seconds, 1)) s") + "\n", to: 2)
+            }
             return configuration
         } catch { throw EngineError("\(error)") }
     }
