@@ -48,8 +48,8 @@ public enum FlagValues {
             default: false
             }
         }
-        guard isName, (2...128).contains(text.utf8.count) else {
-            throw EngineError("--name \(quoted(text)): 2 to 128 letters, digits, `_`, `.` and `-` are expected, a letter or digit first")
+        guard isName, (1...128).contains(text.utf8.count) else {
+            throw EngineError("--name \(quoted(text)): 1 to 128 letters, digits, `_`, `.` and `-` are expected, a letter or digit first")
         }
         return text
     }
