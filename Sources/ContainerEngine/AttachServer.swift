@@ -40,9 +40,11 @@ final class AttachServer {
         }
     }
 
-    func add(_ connection: SharedDescriptor) throws(SystemError) {
+    /// - Parameter wantsOutput: known already, before its first message is read: nothing of the output may be missed.
+    func add(_ connection: SharedDescriptor, wantsOutput: Bool = false) throws(SystemError) {
         guard clients.count < Self.mostClients else { return }
         let client = Client()
+        client.wantsOutput = wantsOutput
         let id = ObjectIdentifier(client)
         client.outlet = try Outlet(try connection.duplicate(), loop, onClose: { [unowned self] in remove(id) })
         client.outlet?.onRoom = { [unowned self] in onRoom() }
@@ -94,7 +96,7 @@ final class AttachServer {
         for client in clients.values where client.wantsOutput { client.outlet?.write(message) }
     }
 
-    /// Tells all how it ended; who does not take it within some seconds does not learn it.
+    /// Tells all how it ended, and waits until they have taken everything, or are gone.
     func end(_ code: Int32, _ text: String) throws(SystemError) {
         if let listener { loop.remove(listener.rawValue) }
         listener = nil
@@ -102,7 +104,9 @@ final class AttachServer {
             client.inlet?.pause()
             client.outlet?.write(AttachMessage.ended(code, text).bytes)
         }
-        let deadline = monotonicNanoseconds() + 10_000_000_000
-        while clients.values.contains(where: { $0.outlet?.isEmpty == false }), monotonicNanoseconds() < deadline { try loop.runOnce(timeout: 100) }
+        while clients.values.contains(where: { $0.outlet?.isEmpty == false }) {
+            try loop.runOnce()
+            forgetRemoved()
+        }
     }
 }

@@ -52,11 +52,12 @@ final class Inlet {
         }
     }
 
-    /// Reads all that is there now, watched or not.
+    /// Reads all that is there now, paused or not.
     func drain() {
+        let wasPaused = isPaused
         isPaused = false
         pump(bounded: false)
-        if !isWatched { isPaused = true }
+        if wasPaused { isPaused = true }
     }
 
     func close() {

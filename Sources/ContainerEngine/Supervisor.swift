@@ -21,6 +21,8 @@ public final class Supervisor {
     /// The container's terminal.
     private var terminal: SharedDescriptor?
     private var ended: ExitStatus?
+    /// Held as long as the container runs.
+    private var lock: SharedDescriptor?
     /// Output that was not logged, and why.
     private var logFailure: SystemError?
 
@@ -45,12 +47,18 @@ public final class Supervisor {
     ///   - attached: a connection that gets all output from the first byte on.
     ///   - report: called once: nil when the program runs, or why it does not.
     public func run(attached: SharedDescriptor?, report: (EngineError?) -> Void) throws(EngineError) {
-        guard let lock = try folder.lockSupervisor() else {
-            return report(EngineError("container \(record.name) runs already"))
+        try doing("cannot supervise container \(record.name)") { () throws(SystemError) in
+            try ignoreBrokenPipeSignal()
+            if let attached { try clients.add(attached, wantsOutput: true) }
         }
-        defer { withExtendedLifetime(lock) {} }
+        lock = try folder.lockSupervisor()
+        guard lock != nil else {
+            let error = EngineError("container \(record.name) runs already")
+            report(error)
+            return try doing("cannot tell") { () throws(SystemError) in try clients.end(error.exitStatus, error.message) }
+        }
         do throws(EngineError) {
-            let pid = try begin(attached)
+            let pid = try begin()
             report(nil)
             note()
             try serve(pid)
@@ -62,9 +70,15 @@ public final class Supervisor {
         }
     }
 
+    /// Tells whoever was to be attached why there is nothing.
+    public static func refuse(_ connection: SharedDescriptor, _ error: EngineError) {
+        // One that is gone need not know.
+        try? connection.with { (end) throws(SystemError) in try end.writeAll(AttachMessage.ended(error.exitStatus, error.message).bytes) }
+    }
+
     // MARK: Beginning
 
-    private func begin(_ attached: SharedDescriptor?) throws(EngineError) -> Int32 {
+    private func begin() throws(EngineError) -> Int32 {
         state = try folder.state()
         (state.status, state.pid, state.supervisor, state.exitCode, state.error, state.finished) = (.starting, 0, getpid(), 0, "", 0)
         try folder.save(state)
@@ -77,9 +91,7 @@ public final class Supervisor {
             // Whoever ends this process means the container.
             try blockSignals([SIGTERM, SIGINT, SIGHUP, SIGCHLD])
             try OwnProcess.setChildSubreaper(true)
-            try ignoreBrokenPipeSignal()
             try clients.listen(in: folder)
-            if let attached { try clients.add(attached) }
         } catch { throw EngineError("cannot supervise container \(record.name)", error) }
         let pid = try create()
         state.pid = pid
@@ -199,11 +211,12 @@ public final class Supervisor {
         try finish()
     }
 
-    /// What the container had written when it ended; a process that got out of it with its streams is not waited for long.
+    /// What the container had written when it ended, no more than its pipes hold; a process that got out of it with its streams is not waited for long.
     private func takeRest() throws(SystemError) {
         let deadline = monotonicNanoseconds() + 2_000_000_000
-        while outputs.contains(where: \.isOpen), clients.isFull || monotonicNanoseconds() < deadline {
-            goOn()
+        while true {
+            for output in outputs { output.drain() }
+            guard outputs.contains(where: \.isOpen), monotonicNanoseconds() < deadline else { return }
             try loop.runOnce(timeout: 50)
             forgetClosed()
         }
@@ -219,7 +232,7 @@ public final class Supervisor {
             if logFailure == nil { logFailure = error }
         }
         clients.show(bytes) { stream == .output ? .output($0) : .errors($0) }
-        if clients.isFull { for output in outputs { output.pause() } }
+        if clients.isFull && ended == nil { for output in outputs { output.pause() } }
     }
 
     private func goOn() {
@@ -270,6 +283,8 @@ public final class Supervisor {
         // One that never ran and was to remove itself leaves nothing, as a `run` that fails must.
         attempt { () throws(EngineError) in try folder.save(state) }
         if record.removesItself { attempt { () throws(EngineError) in try engine.discard(folder, record) } }
+        // From here on it can be started again; who is slow to take the rest of the output does not hinder that.
+        lock = nil
         do throws(SystemError) { try clients.end(code, state.error) } catch { throw EngineError("cannot tell of the end of container \(record.name)", error) }
     }
 }

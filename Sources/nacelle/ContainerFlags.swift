@@ -134,6 +134,7 @@ struct ContainerFlags: ParsableArguments {
     func create(_ engine: Engine, _ arguments: [String]) throws(EngineError) -> ContainerFolder {
         let arguments = arguments.first == "--" ? Array(arguments.dropFirst()) : arguments
         guard let what = arguments.first else { throw EngineError("nothing to run: an image is expected, or --rootfs and a directory (nacelle run --help)") }
+        try Refusal.check(what)
         let options = try options(engine, Array(arguments.dropFirst()))
         let roots = engine.roots(isDirectory: rootfs)
         if !rootfs { try Transfers.provide(what, pull: pull, platform: platform, tlsVerify: tlsVerify, engine) }

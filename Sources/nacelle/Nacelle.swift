@@ -110,6 +110,12 @@ enum Refusal {
         (["--log-driver"], "there is one form of logs: --no-log keeps none, --log-opt max-size= and max-file= bound them"),
     ]
 
+    /// Flags that do not exist come here as the first word of the command.
+    static func check(_ word: String) throws(EngineError) {
+        guard word.hasPrefix("-") else { return }
+        throw EngineError(find(in: [word]) ?? "unknown flag \(quoted(word)): --help lists those that there are")
+    }
+
     static func find(in arguments: [String]) -> String? {
         for argument in arguments.prefix(while: { $0 != "--" }) {
             let name = String(argument.prefix { $0 != "=" })

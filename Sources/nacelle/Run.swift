@@ -112,13 +112,13 @@ struct Supervise: ParsableCommand {
     @Argument var attached: String?
 
     func run() throws {
-        // Descriptor 3 takes the answer, and 4 is a connection.
+        // Descriptor 3 takes the answer, and 4 is a connection. Whoever is at the other end may be gone.
+        _ = signal(SIGPIPE, SIG_IGN)
         var answer: OwnedDescriptor? = OwnedDescriptor(owning: 3)
         let connection = attached.map { _ in SharedDescriptor(OwnedDescriptor(owning: 4)) }
         for number: Int32 in [3, 4] where number == 3 || attached != nil { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
         func tell(_ error: EngineError?) {
             guard let pipe = answer.take() else { return }
-            // Whoever started this may be gone.
             try? pipe.writeAll(Engine.answer(error))
         }
         do throws(EngineError) {
@@ -127,6 +127,7 @@ struct Supervise: ParsableCommand {
             try Supervisor(engine, id: id) { Output.complain($0) }.run(attached: connection, report: tell)
         } catch {
             tell(error)
+            if let connection { Supervisor.refuse(connection, error) }
             throw error
         }
     }
