@@ -148,7 +148,7 @@ let package = Package(
             name: "fake-machine", dependencies: ["AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/FakeMachine", swiftSettings: strict),
         // Feeds parsers with what a seeded generator makes (scripts/fuzz).
         .executableTarget(
-            name: "fuzz", dependencies: ["ContainerRuntime", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/Fuzz", swiftSettings: strict),
+            name: "fuzz", dependencies: ["OCIImage", "ContainerRuntime", "ControlGroups", "AgentProtocol", "OCISpec", "JSONText", "LinuxSystem"], path: "Tests/Fuzz", swiftSettings: strict),
         // Whole containers in machines: runs where KVM can run a guest (scripts/with-kvm).
         .testTarget(name: "IntegrationTests", dependencies: ["KVM"], swiftSettings: strict),
     ]

@@ -3,9 +3,11 @@ internal import OCIImage
 
 /// What a collection removed.
 public struct CollectionReport: Sendable, Equatable {
+    /// How many blobs.
     public var blobs = 0
-    /// Of the blobs.
+    /// Of the blobs, in total.
     public var bytes: Int64 = 0
+    /// How many unpacked layers.
     public var layers = 0
     /// Things that processes left behind which did not come to an end.
     public var leftovers = 0

@@ -5,10 +5,13 @@ public import OCIImage
 extension ImageStore {
     /// Makes an image of a container: the layers that it was made from, and one more with what has changed. The container should not write meanwhile.
     /// - Parameters:
+    ///   - container: the one whose changes are kept.
+    ///   - compression: of the new layer.
     ///   - lease: keeps the image until it has a name.
     ///   - excluding: paths, from the container's root on, that are left out with all beneath: what the runtime mounts onto, say.
     ///   - edit: changes the configuration; the layer is in it already, its history not.
     /// - Returns: the new image's manifest.
+    /// - Throws: when something in the container cannot be said in a layer, or the base image is not complete.
     public func commit(
         _ container: StoredContainer, compression: LayerCompression = .gzip, lease: Lease, excluding: (String) -> Bool = { _ in false },
         edit: (inout ImageConfiguration) -> Void

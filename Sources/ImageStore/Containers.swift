@@ -5,7 +5,9 @@ public import OCIImage
 
 /// A container's files: `containers/ID`, of which `record.json` says what they were made from.
 public struct StoredContainer: Sendable, Hashable {
+    /// Its name.
     public let id: String
+    /// By which its files were made, whatever the store is opened with now.
     public let driver: DriverKind
     /// The manifest of the image.
     public let image: Descriptor
@@ -33,7 +35,10 @@ public struct StoredContainer: Sendable, Hashable {
 
 extension ImageStore {
     /// Makes a container's files of an image, whose layers are unpacked first where they are not. They stay until `removeContainer`, and so does the image.
-    /// - Parameter id: letters, digits, `_`, `.` and `-`, a letter or digit first.
+    /// - Parameters:
+    ///   - id: letters, digits, `_`, `.` and `-`, a letter or digit first.
+    ///   - image: one whose content is in the store.
+    /// - Throws: when there is a container of the name, or a layer is not what the image says.
     @discardableResult
     public func createContainer(_ id: String, from image: StoredImage) throws(StoreError) -> StoredContainer {
         guard ImageStore.isContainerID(id) else { throw .invalid("\(quoted(id)) cannot be a container's name: letters, digits, _ . and -, and one of the first two first") }
@@ -78,6 +83,8 @@ extension ImageStore {
         return try StoreError.wrapped("list the containers") { () throws(SystemError) in try DurableFile.names(in: path) }
     }
 
+    /// Finds a container.
+    /// - Throws: when there is none of the name, or its record is damaged.
     public func container(_ id: String) throws(StoreError) -> StoredContainer {
         guard ImageStore.isContainerID(id) else { throw .notFound("container", quoted(id)) }
         let path = paths.container(id) + "/record.json"
@@ -182,14 +189,16 @@ private struct TreeUsage {
     var bytes: Int64 = 0
     private var seen: Set<UInt64> = []
 
-    mutating func add(_ directory: SharedDescriptor) throws(SystemError) {
+    mutating func add(_ directory: SharedDescriptor, depth: Int = 0) throws(SystemError) {
+        // Each takes a descriptor.
+        guard depth <= 256 else { throw SystemError(.nameTooLong, "directories more than 256 deep") }
         let names = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.entryNames() }
         for name in names {
             let found = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.attributes(of: name) }
             let isDirectory = found.mode & 0o170000 == 0o040000
             if isDirectory || found.links < 2 || seen.insert(found.inode).inserted { bytes += Int64(found.blocks) * 512 }
             guard isDirectory else { continue }
-            try add(try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try directory.openEntry(name, flags: flags.directory)) })
+            try add(try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try directory.openEntry(name, flags: flags.directory)) }, depth: depth + 1)
         }
     }
 }

@@ -31,13 +31,18 @@ public struct RootFileSystem: Sendable, Equatable {
     public var mounts: [RootMount]
     /// For a microVM that puts the root together itself: the layers as images, the topmost first, and the directory whose `upper` and `work` hold what is written.
     public var images: [String]
+    /// See `images`; nil where a container cannot be put together so.
     public var writable: String?
 }
 
 /// A mount that a root file system is made of.
 public struct RootMount: Sendable, Equatable {
+    /// Of the file system: `overlay` or `erofs`.
     public var type: String
+    /// An image's file for `erofs`, which takes a loop device.
     public var source: String
+    /// A directory that is there.
     public var target: String
+    /// As mount(8) has them.
     public var options: [String]
 }

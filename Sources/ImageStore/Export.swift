@@ -5,7 +5,11 @@ public import OCIImage
 
 extension ImageStore {
     /// Writes an image to a place outside, where the location's name becomes its name.
-    /// - Parameter descriptor: of a manifest or an index; `docker-archive`, which has no indexes, gets the image for this platform.
+    /// - Parameters:
+    ///   - descriptor: of a manifest or an index.
+    ///   - location: an archive must not be there yet; a layout may, and keeps its other images.
+    ///   - platform: of the image that `docker-archive`, which has no indexes, gets.
+    /// - Throws: when the image is not complete, or the place cannot be written.
     public func export(_ descriptor: Descriptor, to location: ImageLocation, platform: Platform = .current) throws(StoreError) {
         let lease = try lease()
         defer { lease.end() }

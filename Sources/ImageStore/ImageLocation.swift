@@ -2,6 +2,7 @@ internal import JSONText
 
 /// A place outside a store that images are imported from or exported to, in skopeo's words (containers-transports(5)).
 public struct ImageLocation: Sendable, Hashable, CustomStringConvertible {
+    /// The form that images have there.
     public enum Transport: String, Sendable, Hashable, CaseIterable {
         /// A directory in the OCI image-layout format.
         case oci
@@ -10,11 +11,14 @@ public struct ImageLocation: Sendable, Hashable, CustomStringConvertible {
         /// What `docker save` writes.
         case dockerArchive = "docker-archive"
     }
+    /// The form.
     public var transport: Transport
+    /// Of a directory or a file.
     public var path: String
     /// The image's name there.
     public var name: String?
 
+    /// A place in words of one's own.
     public init(_ transport: Transport, path: String, name: String? = nil) { (self.transport, self.path, self.name) = (transport, path, name) }
 
     /// Reads `TRANSPORT:PATH[:NAME]`. A path has no colon.

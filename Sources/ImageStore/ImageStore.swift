@@ -21,16 +21,28 @@ public struct StoreConfiguration: Sendable {
 /// Images are kept in an OCI image layout, `ROOT/images`, which other tools can read; layers are unpacked beside it, by chain ID, in the form that a driver needs.
 /// Any number of processes and threads may use a store at once. What is complete stays so whatever happens to a process or the machine, and what is not complete
 /// is never seen.
+///
+///     let store = try ImageStore("/var/lib/engine/store")
+///     let lease = try store.lease()
+///     for image in try store.importImages(from: ImageLocation("oci-archive:debian.tar:debian:12"), lease: lease) {
+///         try store.setName("docker.io/library/debian:12", to: image.descriptor, lease: lease)
+///     }
+///     lease.end()
+///     let container = try store.createContainer("c1", from: try store.image(named: "docker.io/library/debian:12"))
+///     let root = try store.mount(container)
 public final class ImageStore: Sendable {
     /// The store's directory, without symbolic links on the way.
     public let root: String
+    /// What it was opened with.
     public let configuration: StoreConfiguration
     let paths: StorePaths
     /// The driver that was found to work.
     let chosen = Mutex<DriverKind?>(nil)
 
     /// Opens a store, and makes what of it is missing.
-    /// - Parameter root: a directory, which is made with mode 0700: files of images may have set-id bits, and must not be in other users' reach.
+    /// - Parameters:
+    ///   - root: an absolute path; the directory is made with mode 0700: files of images may have set-id bits, and must not be in other users' reach.
+    ///   - configuration: of this process; others may use the store with another one.
     /// - Throws: when it cannot be made, or is no store of this layout.
     public init(_ root: String, configuration: StoreConfiguration = StoreConfiguration()) throws(StoreError) {
         self.configuration = configuration

@@ -5,8 +5,11 @@ internal import OCIImage
 
 extension ImageStore {
     /// Takes in images from outside, with everything verified.
-    /// - Parameter lease: keeps them until they have names in the store, which the caller gives them.
+    /// - Parameters:
+    ///   - location: where the images are, and which; without a name all of them.
+    ///   - lease: keeps them until they have names in the store, which the caller gives them.
     /// - Returns: the images, with the names that they have there: the one that the location names, or all of them.
+    /// - Throws: when it is no such place, or content is not what its digest says; what is complete stays until it is collected.
     public func importImages(from location: ImageLocation, lease: Lease) throws(StoreError) -> [NamedImage] {
         switch location.transport {
         case .oci:

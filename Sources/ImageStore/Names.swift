@@ -26,6 +26,7 @@ extension ImageStore {
 
     /// Gives a name to an image. If it was another's, and that has no other name, that one stays without a name until it is removed or collected.
     /// - Parameters:
+    ///   - name: in the reference's whole form, such as `docker.io/library/debian:12`.
     ///   - descriptor: of a manifest or an index that the store has.
     ///   - lease: the one that holds the image.
     /// - Throws: also when the image, or something that it needs, is not there.

@@ -6,7 +6,9 @@ public import OCIImage
 public struct StoredImage: Sendable, Hashable {
     /// Of the manifest.
     public var descriptor: Descriptor
+    /// Its configuration and layers as descriptors.
     public var manifest: Manifest
+    /// How it is run, and its layers' diff IDs.
     public var configuration: ImageConfiguration
     /// The configuration's digest, by which Docker and podman call an image.
     public var id: Digest { manifest.config.digest }
@@ -17,7 +19,8 @@ public struct StoredImage: Sendable, Hashable {
         guard manifest.layers.count == configuration.diffIDs.count else {
             throw .corrupt("the image \(descriptor.digest) has \(manifest.layers.count) layers, and its configuration \(configuration.diffIDs.count)")
         }
-        guard manifest.layers.count <= 500 else { throw .invalid("the image \(descriptor.digest) has \(manifest.layers.count) layers; 500 are the most that work") }
+        // The options of an overlay mount have one page.
+        guard manifest.layers.count <= 200 else { throw .invalid("the image \(descriptor.digest) has \(manifest.layers.count) layers; 200 are the most that work") }
         (self.descriptor, self.manifest, self.configuration) = (descriptor, manifest, configuration)
         chainIDs = ImageConfiguration.chainIDs(of: configuration.diffIDs) { ContentDigester.digest(of: $0) }
     }

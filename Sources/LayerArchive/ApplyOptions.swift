@@ -14,6 +14,7 @@ public enum WhiteoutStyle: Sendable, Hashable {
 
 /// What of a layer this process makes.
 public struct ApplyOptions: Sendable {
+    /// How much of a layer is accepted.
     public var limits = LayerLimits()
     /// Files get the user and group of their entries; else they are the caller's.
     public var keepsOwners: Bool
@@ -22,6 +23,7 @@ public struct ApplyOptions: Sendable {
     /// Attributes `trusted.*` and `security.*` are set; else those that this process may not set are left out.
     public var requiresPrivilegedAttributes: Bool
 
+    /// Options of the caller's own; `forThisProcess` has those that fit.
     public init(keepsOwners: Bool, makesDevices: Bool, requiresPrivilegedAttributes: Bool) {
         (self.keepsOwners, self.makesDevices, self.requiresPrivilegedAttributes) = (keepsOwners, makesDevices, requiresPrivilegedAttributes)
     }

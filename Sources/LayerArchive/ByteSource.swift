@@ -5,6 +5,7 @@ public struct ByteSource {
     /// Fills the start of the buffer and returns how many bytes; 0 is the end.
     public let read: (inout [UInt8]) throws(SystemError) -> Int
 
+    /// From a closure; see `read`.
     public init(_ read: @escaping (inout [UInt8]) throws(SystemError) -> Int) { self.read = read }
 
     /// From where the descriptor stands on, to the end of the file.
@@ -14,6 +15,7 @@ public struct ByteSource {
         }
     }
 
+    /// From memory.
     public init(_ bytes: [UInt8]) {
         var rest = bytes[...]
         read = { (buffer) throws(SystemError) in

@@ -9,6 +9,7 @@ public struct ContentDigester: Sendable {
     }
     private var state: State
 
+    /// Begins with no bytes.
     public init(_ algorithm: OCIImage.Digest.Algorithm = .sha256) {
         switch algorithm {
         case .sha256: state = .sha256(SHA256())
@@ -16,6 +17,7 @@ public struct ContentDigester: Sendable {
         }
     }
 
+    /// Adds the next bytes.
     public mutating func update(_ bytes: RawSpan) {
         // SAFETY: the pointer is used within the closure only.
         unsafe bytes.withUnsafeBytes { buffer in
@@ -33,7 +35,9 @@ public struct ContentDigester: Sendable {
         }
     }
 
+    /// Adds the next bytes.
     public mutating func update(_ bytes: [UInt8]) { unsafe update(bytes.span.bytes) }
+    /// Adds the next bytes.
     public mutating func update(_ bytes: ArraySlice<UInt8>) { unsafe update(bytes.span.bytes) }
 
     /// The digest of all bytes so far.
@@ -46,6 +50,7 @@ public struct ContentDigester: Sendable {
         return digest
     }
 
+    /// The digest of bytes in memory.
     public static func digest(of bytes: [UInt8], _ algorithm: OCIImage.Digest.Algorithm = .sha256) -> OCIImage.Digest {
         var digester = ContentDigester(algorithm)
         digester.update(bytes)

@@ -85,8 +85,9 @@ final class DirectoryStack {
     func set(_ finish: DirectoryFinish) { frames[frames.count - 1].finish = finish }
 
     private func pop() throws(LayerError) {
+        let path = frames.compactMap(\.name?.text).joined(separator: "/")
         let frame = frames.removeLast()
-        try LayerError.wrapped(frame.name?.text) { () throws(SystemError) in
+        try LayerError.wrapped(path.isEmpty ? "./" : path) { () throws(SystemError) in
             try frame.descriptor.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try frame.finish.apply(to: directory) }
         }
     }
@@ -97,10 +98,18 @@ final class DirectoryStack {
     }
 }
 
+/// Gives something to a user and group, which a user namespace may not have.
+func explainingOwner(_ user: UInt32, _ group: UInt32, _ change: () throws(SystemError) -> Void) throws(SystemError) {
+    do throws(SystemError) { try change() } catch {
+        guard error.errno == .invalidArgument else { throw error }
+        throw SystemError(error.errno, "chown", path: "to \(user):\(group), which this user namespace does not map (/etc/subuid, /etc/subgid)")
+    }
+}
+
 extension DirectoryFinish {
     /// The owner goes first, because a change of it takes set-id bits and capabilities away.
     func apply(to directory: borrowing OwnedDescriptor) throws(SystemError) {
-        if let owner { try directory.setOwner(user: owner.user, group: owner.group) }
+        if let owner { try explainingOwner(owner.user, owner.group) { () throws(SystemError) in try directory.setOwner(user: owner.user, group: owner.group) } }
         if let mode { try directory.setMode(mode) }
         for attribute in attributes { try directory.setAttribute(attribute.name, attribute.value) }
         if let modification { try directory.setTimes(access: modification, modification: modification) }

@@ -38,7 +38,10 @@ extension LayerApplication {
         _ object: borrowing OwnedDescriptor, _ name: EntryName?, _ entry: TarEntry, _ attributes: [(name: AttributeName, value: [UInt8])]
     ) throws(SystemError) {
         if options.keepsOwners {
-            if let name { try object.setOwner(of: name, user: entry.user, group: entry.group) } else { try object.setOwner(user: entry.user, group: entry.group) }
+            // Not in the closure: what is borrowed cannot be captured.
+            do throws(SystemError) {
+                if let name { try object.setOwner(of: name, user: entry.user, group: entry.group) } else { try object.setOwner(user: entry.user, group: entry.group) }
+            } catch { try explainingOwner(entry.user, entry.group) { () throws(SystemError) in throw error } }
         }
         if case .symbolicLink = entry.kind {} else { try object.setMode(entry.mode, of: name) }
         for attribute in attributes { try object.setAttribute(attribute.name, attribute.value, of: name) }

@@ -15,6 +15,8 @@ public struct LayerApplier {
 
     /// - Parameters:
     ///   - root: an open directory (O_RDONLY) that nobody else changes meanwhile.
+    ///   - style: what becomes of whiteouts.
+    ///   - options: what of the layer this process makes.
     ///   - lower: for `.overlay`, the directories of the layers beneath, the topmost first: a directory that the archive fills without naming it is made as it
     ///     is there.
     public init(to root: SharedDescriptor, style: WhiteoutStyle, options: ApplyOptions = .forThisProcess(), lower: [SharedDescriptor] = []) {

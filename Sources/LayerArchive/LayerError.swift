@@ -37,6 +37,7 @@ public struct LayerLimits: Sendable, Equatable {
     public var bytes: Int64 = 64 << 30
     /// Of one file, in bytes, holes included.
     public var fileSize: Int64 = 1 << 40
+    /// Files, directories, links and whiteouts.
     public var entries = 4_000_000
     /// Of an entry's whole name or link target, in bytes.
     public var nameLength = 4095
@@ -56,6 +57,7 @@ public struct LayerReport: Sendable, Equatable {
     public var tarSize: Int64
     /// The bytes of the files, holes not counted.
     public var contentSize: Int64
+    /// Files, directories, links and whiteouts.
     public var entryCount: Int
     /// What was left out, and how often: what only root of the machine can make, attributes that belong to the host.
     public var skipped: [String: Int]

@@ -6,8 +6,9 @@ public import OCIImage
 public struct WrittenLayer: Sendable, Equatable {
     /// The digest of the uncompressed tar.
     public var diffID: Digest
-    /// The digest and the size in bytes of what was written.
+    /// The digest of what was written.
     public var digest: Digest
+    /// Of what was written, in bytes.
     public var size: Int64
     /// What a tar cannot hold and was left out, and how often.
     public var skipped: [String: Int]
@@ -24,6 +25,7 @@ public struct WrittenLayer: Sendable, Equatable {
     var firstNames: [UInt64: [UInt8]] = [:]
     var skipped: [String: Int] = [:]
 
+    /// Begins a tar.
     public init(_ compression: LayerCompression, to sink: @escaping ByteSink) throws(LayerError) {
         output = LayerOutput(sink)
         guard compression != .none else {
@@ -104,7 +106,9 @@ private final class LayerOutput {
 extension LayerWriter {
     /// Adds a file, for archives that are no layers.
     /// - Parameters:
-    ///   - size: in bytes; the source must have exactly as many.
+    ///   - path: its name in the archive.
+    ///   - size: in bytes.
+    ///   - source: its content, of exactly so many bytes.
     public func addFile(_ path: String, size: Int64, from source: ByteSource) throws(LayerError) {
         let entry = TarEntry(
             path: Array(path.utf8), kind: .regular(size: size), mode: 0o644, user: 0, group: 0, modification: FileTime(seconds: 0, nanoseconds: 0), attributes: [])

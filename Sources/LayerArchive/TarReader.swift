@@ -5,6 +5,7 @@ public import OCIImage
 
 /// One entry of a tar.
 public struct TarEntry: Sendable {
+    /// What it makes.
     public enum Kind: Equatable, Sendable {
         /// The size in bytes, holes included.
         case regular(size: Int64)
@@ -17,11 +18,15 @@ public struct TarEntry: Sendable {
     }
     /// As the archive has it.
     public var path: [UInt8]
+    /// What it makes.
     public var kind: Kind
     /// Permission bits, with set-id and sticky.
     public var mode: UInt32
+    /// The owner's number.
     public var user: UInt32
+    /// The group's number.
     public var group: UInt32
+    /// When its content was last changed.
     public var modification: FileTime
     /// Access control lists are among them, in the kernel's form (`system.posix_acl_access`).
     public var attributes: [(name: AttributeName, value: [UInt8])]
@@ -34,11 +39,16 @@ public final class TarReader {
     private let bytes: TarBytes
     private let reader: ArchiveReader
     private let limits: LayerLimits
+    /// Entries that were read.
     public private(set) var entryCount = 0
     /// Bytes of files that were read, holes not counted.
     public private(set) var contentSize: Int64 = 0
 
-    /// - Parameter digest: the algorithm of the digest that `finish` returns.
+    /// Begins to read.
+    /// - Parameters:
+    ///   - source: the archive's bytes.
+    ///   - limits: how much of it is accepted.
+    ///   - digest: the algorithm of the digest that `finish` returns.
     public init(_ source: ByteSource, limits: LayerLimits = LayerLimits(), digest: Digest.Algorithm = .sha256) throws(LayerError) {
         self.limits = limits
         let bytes = try TarBytes(source, limit: limits.bytes, digest: digest)
@@ -50,6 +60,7 @@ public final class TarReader {
         }
     }
 
+    /// How the archive is compressed, told by its first bytes.
     public var compression: LayerCompression { bytes.compression }
     /// Bytes of the tar that were read so far.
     public var tarSize: Int64 { bytes.count }

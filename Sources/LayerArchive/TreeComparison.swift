@@ -16,6 +16,7 @@ struct TreeComparison {
     }
 
     mutating func compare(_ base: SharedDescriptor, _ tree: SharedDescriptor, _ path: [EntryName], _ body: (TreeChange) throws(LayerError) -> Void) throws(LayerError) {
+        try TreeChanges.checkDepth(path)
         if path.isEmpty {
             let (before, now) = (try status(base, nil, path), try status(tree, nil, path))
             let root = TreeChange(kind: .modified, path: [], attributes: now, parent: tree)
@@ -56,6 +57,7 @@ struct TreeComparison {
     }
 
     private mutating func reportAll(_ directory: SharedDescriptor, _ path: [EntryName], _ body: (TreeChange) throws(LayerError) -> Void) throws(LayerError) {
+        try TreeChanges.checkDepth(path)
         for name in try names(directory, path) {
             let child = path + [name]
             let found = try status(directory, name, child)

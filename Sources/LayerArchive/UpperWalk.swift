@@ -6,6 +6,7 @@ struct UpperWalk {
     let lower: [SharedDescriptor]
 
     func walk(_ directory: SharedDescriptor, _ path: [EntryName], _ report: (TreeChange) throws(LayerError) -> Void) throws(LayerError) {
+        try TreeChanges.checkDepth(path)
         let place = path.map(\.text).joined(separator: "/")
         let names = try LayerError.wrapped(place) { () throws(SystemError) in
             try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in

@@ -51,7 +51,9 @@ public struct ImageConfiguration: ImageDocument {
     }
 
     /// The chain IDs of the layers, each of which names a layer together with all beneath it (config.md, "Layer ChainID").
-    /// - Parameter hash: the SHA-256 digest of some bytes.
+    /// - Parameters:
+    ///   - diffIDs: the base layer's first.
+    ///   - hash: the SHA-256 digest of some bytes.
     public static func chainIDs(of diffIDs: [Digest], hash: ([UInt8]) -> Digest) -> [Digest] {
         var chain: [Digest] = []
         for diffID in diffIDs { chain.append(chain.last.map { hash(Array("\($0) \(diffID)".utf8)) } ?? diffID) }

@@ -2,17 +2,20 @@ import JSONText
 
 /// A manifest or an index with the exact bytes that it was read from, because those have the digest.
 public struct ManifestDocument: Sendable, Hashable {
+    /// What it is.
     public enum Content: Sendable, Hashable {
         case manifest(Manifest)
         case index(Index)
     }
 
+    /// Exactly what was read.
     public let bytes: [UInt8]
     public let mediaType: MediaType
     public let content: Content
 
     /// Reads a manifest or an index.
     /// - Parameters:
+    ///   - bytes: the document.
     ///   - mediaType: what its descriptor or the registry's Content-Type says it is; nil: what it says itself.
     ///   - limit: the largest size in bytes.
     /// - Throws: when it is too large, no JSON, neither of the two, or not what `mediaType` says.

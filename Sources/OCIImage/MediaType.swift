@@ -29,7 +29,9 @@ public struct MediaType: RawRepresentable, Sendable, Hashable, CustomStringConve
     /// What a registry is asked for when a manifest is fetched.
     public static let manifests: [MediaType] = [.imageIndex, .imageManifest, .dockerManifestList, .dockerManifest]
 
+    /// One image's or artifact's manifest, of OCI or Docker.
     public var isManifest: Bool { self == .imageManifest || self == .dockerManifest }
+    /// An OCI index or Docker's manifest list.
     public var isIndex: Bool { self == .imageIndex || self == .dockerManifestList }
     public var isConfiguration: Bool { self == .imageConfiguration || self == .dockerConfiguration }
     public var isLayer: Bool { layerCompression != nil }

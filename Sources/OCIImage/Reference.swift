@@ -9,7 +9,9 @@ public struct Reference: Sendable, Hashable, CustomStringConvertible {
     public let domain: String
     /// The repository's name in the registry, at most 255 bytes: `library/busybox`.
     public let path: String
+    /// Nil when there is none: see `tagged`.
     public let tag: String?
+    /// Nil when there is none.
     public let digest: Digest?
 
     /// The domain of names without one.

@@ -16,7 +16,9 @@ extension RegistryClient {
     ///
     /// `finish` or `abandon` is called on `sink` before this returns or throws.
     /// - Parameters:
+    ///   - descriptor: what it is.
     ///   - reference: the repository that has it; its tag and digest mean nothing here.
+    ///   - sink: what takes it.
     ///   - progress: is called with the number of bytes that came, now and then.
     /// - Throws: `RegistryError`: among others when the bytes have not the size or the digest of the descriptor; or what `sink` throws.
     public func blob(_ descriptor: Descriptor, in reference: Reference, to sink: any BlobSink, progress: (@Sendable (Int64) -> Void)? = nil) async throws {
@@ -38,7 +40,10 @@ extension RegistryClient {
     }
 
     /// Fetches a small blob into memory.
-    /// - Parameter limit: the most bytes that it may have.
+    /// - Parameters:
+    ///   - descriptor: what it is.
+    ///   - reference: the repository that has it; its tag and digest mean nothing here.
+    ///   - limit: the most bytes that it may have.
     public func blobBytes(_ descriptor: Descriptor, in reference: Reference, limit: Int) async throws -> [UInt8] {
         guard descriptor.size <= Int64(limit) else { throw RegistryError(.tooLarge, "\(descriptor.digest) has \(descriptor.size) bytes, more than the limit of \(limit)") }
         let sink = MemorySink()
@@ -166,10 +171,10 @@ struct BlobDownload: Sendable {
         let (size, partSize) = (descriptor.size - base, limits.partSize)
         let count = Int((size + partSize - 1) / partSize)
         let fetcher = self
-        try await withThrowingTaskGroup(of: (index: Int, bytes: [UInt8]).self) { group in
+        try await withThrowingTaskGroup(of: (index: Int, bytes: [[UInt8]]).self) { group in
             group.addTask { (0, try await fetcher.collect(answer, first)) }
             var started = 1
-            var waiting: [Int: [UInt8]] = [:]
+            var waiting: [Int: [[UInt8]]] = [:]
             for next in 0..<count {
                 while started < min(count, next + fetcher.limits.parallelParts) {
                     let index = started
@@ -183,22 +188,26 @@ struct BlobDownload: Sendable {
                     guard let part = try await group.next() else { throw CancellationError() }
                     waiting[part.index] = part.bytes
                 }
-                if let bytes = waiting.removeValue(forKey: next) { try await deliver(bytes) }
+                for bytes in waiting.removeValue(forKey: next) ?? [] { try await deliver(bytes) }
             }
         }
     }
 
-    private func collect(_ answer: Answer, _ count: Int64) async throws -> [UInt8] {
+    /// A part in the pieces that it came in: they need not be copied into one.
+    private func collect(_ answer: Answer, _ count: Int64) async throws -> [[UInt8]] {
         var reader = BodyReader(answer, limit: count, limits: limits)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Int(count))
-        while let next = try await reader.next() { bytes += next }
-        guard bytes.count == Int(count) else { throw RegistryError(.connection, request: answer.request, "the answer ended after \(bytes.count) of \(count) bytes") }
-        return bytes
+        var pieces: [[UInt8]] = []
+        var received: Int64 = 0
+        while let next = try await reader.next() {
+            received += Int64(next.count)
+            pieces.append(next)
+        }
+        guard received == count else { throw RegistryError(.connection, request: answer.request, "the answer ended after \(received) of \(count) bytes") }
+        return pieces
     }
 
     /// One part, which is small enough to be fetched as a whole again.
-    private func part(of endpoint: Endpoint, at start: Int64, count: Int64) async throws -> [UInt8] {
+    private func part(of endpoint: Endpoint, at start: Int64, count: Int64) async throws -> [[UInt8]] {
         try await retrying(client.configuration) {
             let (answer, _) = try await open(endpoint, at: start, count: count)
             guard answer.status == 206 else { throw RegistryError(.malformedAnswer, request: answer.request, "a server that sent one part of the blob does not send another") }

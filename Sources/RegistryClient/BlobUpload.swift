@@ -39,6 +39,8 @@ extension RegistryClient {
     /// Sees to it that a repository has a blob: it is not sent when it is there already, or when the registry can take it from another repository
     /// (distribution-spec, "Pushing blobs", "Mounting a blob from another repository").
     /// - Parameters:
+    ///   - descriptor: what it is.
+    ///   - source: what has it.
     ///   - reference: the repository; its tag and digest mean nothing here.
     ///   - other: a repository that may have it. One at another registry is not asked.
     ///   - progress: is called with the number of bytes that were sent.

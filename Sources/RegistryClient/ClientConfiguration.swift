@@ -1,11 +1,16 @@
 /// What a client is told about the world: registries, credentials, certificates, proxies, and what it puts up with.
 public struct ClientConfiguration: Sendable {
+    /// Where repositories are, and how they are spoken to.
     public var registries = RegistryRules()
+    /// Asked when a registry wants to know who asks.
     public var credentials: any CredentialSource = NoCredentials()
+    /// Through which proxies requests go.
     public var proxies = ProxySettings()
     /// Directories with a directory `HOST[:PORT]` for each registry that has certificates of its own. The first that has one for a registry is used.
     public var certificateDirectories = ["/etc/containers/certs.d", "/etc/docker/certs.d"]
+    /// Times, sizes and counts.
     public var limits = ClientLimits()
+    /// What this client calls itself (User-Agent).
     public var userAgent = "nacelle"
     /// Called before a request is made again: why, and after which wait.
     public var onRetry: (@Sendable (RegistryError, Duration) -> Void)?
@@ -28,10 +33,13 @@ public struct ClientLimits: Sendable {
 
     /// How often a request is made that fails for reasons that may pass, counted anew when a download has made real progress.
     public var attempts = 5
+    /// Before the second attempt; it doubles with each one …
     public var firstRetryDelay: Duration = .milliseconds(500)
+    /// … up to this.
     public var longestRetryDelay: Duration = .seconds(15)
     /// A registry that asks for a longer wait (Retry-After) is not waited for.
     public var longestRetryAfter: Duration = .seconds(120)
+    /// How many redirects of one request are followed.
     public var redirects = 5
 
     /// In bytes.
@@ -46,7 +54,7 @@ public struct ClientLimits: Sendable {
     /// Blobs of at least this many bytes come in parts …
     public var partsFrom: Int64 = 16 << 20
     /// … of this many, …
-    public var partSize: Int64 = 4 << 20
+    public var partSize: Int64 = 2 << 20
     /// … so many at once. Parts wait in memory until those before them are there.
     public var parallelParts = 3
     /// How many blobs are pulled or pushed at once.

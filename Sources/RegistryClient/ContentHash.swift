@@ -20,6 +20,7 @@ public struct ContentHash: Sendable {
         }
     }
 
+    /// Takes the next bytes.
     public mutating func update(_ bytes: [UInt8]) {
         count += Int64(bytes.count)
         switch state {

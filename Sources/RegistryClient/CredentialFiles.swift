@@ -27,7 +27,9 @@ public struct CredentialFiles: CredentialSource {
         ].compactMap { $0 }
     }
 
-    /// - Parameter environment: for credential helpers; `PATH` says where they are.
+    /// - Parameters:
+    ///   - paths: of files, which are looked at in this order.
+    ///   - environment: for credential helpers; `PATH` says where they are.
     public init(paths: [String], environment: [String: String]) { (self.paths, self.environment) = (paths, environment) }
 
     /// The environment that this process was started with.

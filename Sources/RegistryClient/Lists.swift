@@ -20,7 +20,10 @@ extension RegistryClient {
     }
 
     /// The manifests that are about another one: signatures, attestations (distribution-spec, "Listing Referrers"), also of registries that keep them under a tag.
-    /// - Parameter artifactType: only those of this type.
+    /// - Parameters:
+    ///   - digest: of the manifest that they are about.
+    ///   - reference: the repository; its tag and digest mean nothing here.
+    ///   - artifactType: only those of this type.
     public func referrers(of digest: Digest, in reference: Reference, artifactType: MediaType? = nil) async throws -> [Descriptor] {
         let endpoint = try pushEndpoint(reference)
         var found: [Descriptor] = []

@@ -7,6 +7,7 @@ public struct FetchedManifest: Sendable, Hashable {
     public let document: ManifestDocument
     /// Of the document's bytes.
     public let digest: Digest
+    /// What an index would say of it.
     public var descriptor: Descriptor { document.descriptor(digest: digest) }
 }
 
@@ -90,7 +91,9 @@ extension RegistryClient {
 
     /// Pushes a manifest or an index, and when it is about another manifest (`subject`) and the registry does not keep such lists, adds it to the list
     /// that is kept under a tag (distribution-spec, "Pushing Manifests", "Pushing Manifests with Subject").
-    /// - Parameter reference: with a tag or a digest.
+    /// - Parameters:
+    ///   - document: what is pushed.
+    ///   - reference: with a tag or a digest.
     /// - Returns: the manifest's digest.
     @discardableResult
     public func push(_ document: ManifestDocument, to reference: Reference) async throws -> Digest {

@@ -2,6 +2,7 @@ import JSONText
 
 /// Why a registry could not be asked, or what it answered.
 public struct RegistryError: Error, Sendable, CustomStringConvertible {
+    /// What went wrong, for programs.
     public enum Code: Sendable, Hashable {
         /// What was asked for is not there.
         case notFound
@@ -39,9 +40,11 @@ public struct RegistryError: Error, Sendable, CustomStringConvertible {
         case platform
     }
 
+    /// What went wrong, for programs.
     public let code: Code
     /// What was asked, of whom: `GET https://localhost:5000/v2/a/manifests/b`. Empty when nothing was asked yet.
     public let request: String
+    /// What went wrong, and what to do, for people.
     public let problem: String
     /// What the registry asks to wait.
     var retryAfter: Duration?

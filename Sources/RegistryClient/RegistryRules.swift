@@ -17,7 +17,9 @@ public struct RegistryMirror: Sendable, Hashable {
 
     /// `host[:port][/path]`, which replaces the prefix.
     public var location: String
+    /// How it is spoken to.
     public var transport: RegistryTransport
+    /// Which pulls go to it first.
     public var pulls: Pulls
 
     public init(location: String, transport: RegistryTransport = .tls, pulls: Pulls = .all) {
@@ -31,7 +33,9 @@ public struct RegistryRule: Sendable, Hashable {
     public var prefix: String
     /// What replaces the prefix; nil: nothing does.
     public var location: String?
+    /// How the registry itself is spoken to.
     public var transport: RegistryTransport
+    /// Nothing is asked there.
     public var isBlocked: Bool
     /// Asked first, in this order; only for pulls.
     public var mirrors: [RegistryMirror]

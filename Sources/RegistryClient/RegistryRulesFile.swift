@@ -15,7 +15,9 @@ extension RegistryRules {
     ///     [[registry.mirror]]
     ///     location = "mirror.example.com"
     ///     pull-from-mirror = "all"             # "digest-only", "tag-only"
-    /// - Parameter optional: whether the file may be missing.
+    /// - Parameters:
+    ///   - path: of the file.
+    ///   - optional: whether it may be missing.
     /// - Throws: `RegistryError` with the code `configuration`, which names the file and the line.
     public init(file path: String, optional: Bool = false) throws(RegistryError) {
         let bytes: [UInt8]

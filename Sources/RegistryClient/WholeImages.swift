@@ -10,11 +10,13 @@ public protocol ContentReceiver: Sendable {
 
 /// What has a whole image.
 public protocol ContentProvider: Sendable {
+    /// What has one of its blobs.
     func source(of descriptor: Descriptor) async throws -> any BlobSource
 }
 
 /// What happens while an image is pulled or pushed, for people who wait.
 public enum TransferEvent: Sendable, Hashable {
+    /// It is about to come or go.
     case started(Descriptor)
     /// Bytes of the blob that have come or gone.
     case progress(Descriptor, bytes: Int64)
@@ -25,7 +27,11 @@ public enum TransferEvent: Sendable, Hashable {
 extension RegistryClient {
     /// Fetches an image for a platform: its manifest (and the index that it was chosen from), its configuration and its layers, several at once. What
     /// `receiver` has already is not fetched. Manifests come last, so that whoever finds one finds all it names.
-    /// - Parameter events: is called from several tasks.
+    /// - Parameters:
+    ///   - reference: with a tag, a digest or both; of both, the digest counts.
+    ///   - platform: which of an index's images is meant.
+    ///   - receiver: what takes it.
+    ///   - events: is called from several tasks.
     /// - Throws: `RegistryError`, or what `receiver` throws. Blobs that were complete by then stay.
     public func pull(_ reference: Reference, platform: Platform, into receiver: any ContentReceiver, events: (@Sendable (TransferEvent) -> Void)? = nil) async throws -> FetchedImage {
         let image = try await image(reference, platform: platform)
@@ -55,6 +61,8 @@ extension RegistryClient {
     /// Pushes an image: its layers and its configuration, several at once, then its manifest.
     /// - Parameters:
     ///   - document: an image's manifest.
+    ///   - provider: what has its blobs.
+    ///   - reference: with a tag or a digest.
     ///   - other: a repository that may have some of the blobs.
     ///   - events: is called from several tasks.
     /// - Returns: the manifest's digest.

@@ -68,7 +68,7 @@ struct ConfigurationTarget: FuzzTarget {
     }
 
     /// Whether a message is short enough to be read, and has nothing that a terminal or a log would obey.
-    private static func isFit(_ message: String) -> Bool {
+    static func isFit(_ message: String) -> Bool {
         message.utf8.count < 20000 && !message.isEmpty && !message.unicodeScalars.contains { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) }
     }
 }

@@ -13,4 +13,4 @@ enum Verdict {
     case failed(String)
 }
 
-var targets: [any FuzzTarget.Type] { [ConfigurationTarget.self, MessageTarget.self] }
+var targets: [any FuzzTarget.Type] { [ConfigurationTarget.self, MessageTarget.self, ImageTarget.self] }

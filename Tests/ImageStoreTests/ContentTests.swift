@@ -226,7 +226,11 @@ struct ContentTests {
 /// An image of one layer with one file.
 func makeImage(_ store: ImageStore, _ lease: Lease, created: String, diffID: OCIImage.Digest? = nil) throws -> Descriptor {
     var bytes = try LayerWriterBytes(created)
-    let layer = bytes.take()
+    return try makeImage(store, lease, created: created, diffID: diffID, layer: bytes.take())
+}
+
+/// An image of one layer, which is not compressed.
+func makeImage(_ store: ImageStore, _ lease: Lease, created: String = "x", diffID: OCIImage.Digest? = nil, layer: [UInt8]) throws -> Descriptor {
     let digest = try store.put(layer, lease: lease)
     let configuration = ImageConfiguration(created: created, platform: .current, diffIDs: [diffID ?? digest]).bytes
     let manifest = Manifest(

@@ -25,32 +25,25 @@ struct DriverPlace: Sendable, CustomTestStringConvertible {
         try shell("truncate -s 400M disk; mkfs.\(fileSystem) -q disk; mkdir mount; mount -o loop disk mount", in: scratch.path)
         return scratch
     }
-
-    /// Why it cannot be tried here; nil when it can.
-    var obstacle: String? {
-        if !isMachineRoot() { return "mounting needs root" }
-        if let needs = SampleImages.needs { return "missing: \(needs)" }
-        do {
-            let scratch = try make()
-            let store = try ImageStore.forTests(scratch.path + (fileSystem == nil ? "" : "/mount") + "/store")
-            if case .cannot(let reason)? = try store.drivers().first(where: { $0.kind == driver })?.support { return reason }
-            return nil
-        } catch { return "\(error)" }
-    }
 }
 
 /// Every driver gives the same files, keeps containers apart, and says the same of what has changed.
 @Suite(.serialized, .enabled(if: SampleImages.needs == nil, "umoci and skopeo make the images"))
 struct DriverTests {
     private func run(_ place: DriverPlace, _ body: (ImageStore, Scratch) throws -> Void) throws {
-        if let obstacle = place.obstacle {
-            // In CI all are to be there: .ci/run installs what makes them.
-            if ProcessInfo.processInfo.environment["REQUIRE_KVM"] == "1" { Issue.record("\(place.testDescription): \(obstacle)") }
-            try Test.cancel("\(place.testDescription): \(obstacle)")
-        }
-        let scratch = try place.make()
-        let store = try ImageStore.forTests(scratch.path + (place.fileSystem == nil ? "" : "/mount") + "/store", place.driver)
-        try body(store, scratch)
+        guard isMachineRoot() else { try skip(place, "mounting needs root") }
+        let scratch: Scratch
+        do { scratch = try place.make() } catch { try skip(place, "\(error)") }
+        let path = scratch.path + (place.fileSystem == nil ? "" : "/mount") + "/store"
+        let support = try ImageStore.forTests(path).drivers().first { $0.kind == place.driver }?.support
+        if case .cannot(let reason)? = support { try skip(place, reason) }
+        try body(try ImageStore.forTests(path, place.driver), scratch)
+    }
+
+    private func skip(_ place: DriverPlace, _ reason: String) throws -> Never {
+        // In CI all are to be there: .ci/run installs what makes them.
+        if ProcessInfo.processInfo.environment["REQUIRE_KVM"] == "1" { Issue.record("\(place.testDescription): \(reason)") }
+        try Test.cancel("\(place.testDescription): \(reason)")
     }
 
     @Test(arguments: DriverPlace.all)
@@ -138,6 +131,44 @@ struct DriverTests {
             try store.changes(of: container) { (change) throws(LayerError) in changes.append(change.displayPath) }
             #expect(changes == ["/", "/file"])
             try store.removeContainer("c")
+        }
+    }
+
+    /// More layers than a page has room for the paths of, and directories deeper than there are descriptors.
+    @Test(arguments: [DriverPlace(driver: .overlay, fileSystem: nil), DriverPlace(driver: .copy, fileSystem: nil)])
+    func manyLayersAndDeepDirectories(place: DriverPlace) throws {
+        try run(place) { store, scratch in
+            let lease = try store.lease()
+            var (layers, diffIDs): ([Descriptor], [OCIImage.Digest]) = ([], [])
+            for number in 0..<130 {
+                var bytes: [UInt8] = []
+                let writer = try LayerWriter(.none) { bytes += $0 }
+                try writer.addFile("f\(number)", size: 1, from: ByteSource([65]))
+                let written = try writer.finish()
+                layers.append(Descriptor(mediaType: .imageLayer, digest: try store.put(bytes, lease: lease), size: written.size))
+                diffIDs.append(written.diffID)
+            }
+            let configuration = ImageConfiguration(platform: .current, diffIDs: diffIDs).bytes
+            let manifest = Manifest(
+                config: Descriptor(mediaType: .imageConfiguration, digest: try store.put(configuration, lease: lease), size: Int64(configuration.count)), layers: layers).bytes
+            let image = try store.image(Descriptor(mediaType: .imageManifest, digest: try store.put(manifest, lease: lease), size: Int64(manifest.count)))
+            let container = try store.createContainer("c", from: image)
+            let root = try store.mount(container)
+            #expect(try shell("ls | wc -l", in: root) == "130\n")
+            func dig(_ depth: Int) throws {
+                try shell("python3 -c 'import os\nfor i in range(\(depth)): os.mkdir(\"d\"); os.chdir(\"d\")'", in: root)
+            }
+            try dig(250)
+            var count = 0
+            try store.changes(of: container) { (change) throws(LayerError) in count += 1 }
+            #expect(count == 251)
+            #expect(try store.usage(of: container) > 0)
+            try shell("rm -r d", in: root)
+            try dig(3000)
+            let error = #expect(throws: StoreError.self) { try store.changes(of: container) { (change) throws(LayerError) in } }
+            #expect(error.map { "\($0)".contains("more than 256 deep") } == true)
+            try store.removeContainer("c")
+            #expect(try shell("find containers trash -mindepth 1", in: store.root) == "")
         }
     }
 
