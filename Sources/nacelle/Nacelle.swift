@@ -61,6 +61,7 @@ enum Program {
 
     /// ArgumentParser would call an unknown verb, and all that follows it, unexpected arguments.
     private static func checkVerb(_ arguments: [String]) throws(EngineError) {
+        if arguments.first?.hasPrefix("--generate-completion-script") == true || arguments.first == "---completion" { return }
         var rest = arguments[...]
         while let first = rest.first, first.hasPrefix("-") { rest = rest.dropFirst(first == "--root" || first == "--config" ? 2 : 1) }
         let verbs = Nacelle.configuration.subcommands.filter { $0.configuration.shouldDisplay }.compactMap { $0.configuration.commandName }
