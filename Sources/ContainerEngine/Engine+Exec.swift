@@ -33,7 +33,8 @@ extension Engine {
             func own(_ number: Int32) throws(SystemError) -> SharedDescriptor { SharedDescriptor(try OwnedDescriptor(duplicating: number)) }
             let input = options.interactive && !options.detaches ? try own(0) : nil
             let output = options.detaches ? nil : try own(1)
-            // Who waits in the foreground gets the terminal's signals from the terminal; all others are for the process.
+            // The terminal sends its signals to the runtime as well, which passes them on; this process is to tell the status afterwards.
+            try blockSignals([SIGINT, SIGQUIT])
             status = try runtime.wait(runtime.start(arguments, descriptors: [input, output, options.detaches ? nil : try own(2), description], log: logPath))
         } catch { throw EngineError("cannot run \(runtime.path)", error) }
         // What failed before there was a process is in the log.
