@@ -26,8 +26,8 @@ guest: dependencies ## build the guest's root image
 .PHONY: build
 build: dependencies ## build the host's programs
 	@mkdir -p $(STAGE)
-	@for program in nacelle-oci nacelle-vmm nacelle-init; do swift build -c release -j $(JOBS) --product $$program; done
-	@for program in nacelle-oci nacelle-vmm nacelle-init; do \
+	@for program in nacelle-oci nacelle-vmm nacelle-init nacelle; do swift build -c release -j $(JOBS) --product $$program; done
+	@for program in nacelle-oci nacelle-vmm nacelle-init nacelle; do \
 	  strip -o $(STAGE)/$$program.new .build/release/$$program && mv $(STAGE)/$$program.new $(STAGE)/$$program; done
 
 .PHONY: all
@@ -58,7 +58,7 @@ PREFIX ?= /usr/local
 .PHONY: install
 install: all ## install below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/nacelle/guest
-	install -m 755 $(STAGE)/nacelle-oci $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(STAGE)/nacelle $(STAGE)/nacelle-oci $(DESTDIR)$(PREFIX)/bin/
 	ln -sf nacelle-oci $(DESTDIR)$(PREFIX)/bin/nacelle-oci-namespace
 	install -m 755 $(STAGE)/nacelle-vmm $(STAGE)/nacelle-init $(DESTDIR)$(PREFIX)/libexec/nacelle/
 	install -m 644 $(STAGE)/guest/vmlinux $(STAGE)/guest/root.erofs $(DESTDIR)$(PREFIX)/libexec/nacelle/guest/

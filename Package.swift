@@ -20,6 +20,9 @@ let staticExecutable: [LinkerSetting] = [.unsafeFlags(["-static-executable"])]
 /// memory, at the cost of some hundred of its instructions.
 let small: [SwiftSetting] = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
 
+/// ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
+let argumentParserLibraries: [LinkerSetting] = ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"].map { .linkedLibrary($0) }
+
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
@@ -45,6 +48,7 @@ let package = Package(
     name: "nacelle",
     products: [
         .library(name: "GuestLibraries", targets: ["ContainerLaunch", "AgentProtocol", "ControlGroups", "OCISpec", "LinuxSystem", "JSONText"]),
+        .executable(name: "nacelle", targets: ["nacelle"]),
         .library(name: "RegistryClient", targets: ["RegistryClient", "OCIImage"]),
         .library(name: "ImageStore", targets: ["ImageStore", "OCIImage"]),
         .executable(name: "nacelle-oci", targets: ["nacelle-oci"]),
@@ -95,8 +99,7 @@ let package = Package(
             name: "nacelle-oci", dependencies: ["RuntimeCommands"], path: "Sources/nacelle-oci/Program", exclude: ["section-order"], swiftSettings: strict,
             // Functions are laid out so that few pages are touched (scripts/section-order): see `small`.
             linkerSettings: staticExecutable + [.unsafeFlags(["-Xlinker", "--section-ordering-file=\(Context.packageDirectory)/Sources/nacelle-oci/Program/section-order"])]
-                // ArgumentParser uses FoundationEssentials, whose own parts a static link must name.
-                + ["FoundationEssentials", "_FoundationCollections", "_FoundationCShims", "swiftSynchronization"].map { .linkedLibrary($0) }),
+                + argumentParserLibraries),
 
         // Images.
         library("OCIImage", ["JSONText"]),
@@ -104,6 +107,14 @@ let package = Package(
         library("LayerArchive", ["OCIImage", "LinuxSystem", "JSONText", "CArchive", .product(name: "Crypto", package: "swift-crypto")]),
         library("ImageStore", ["OCIImage", "LayerArchive", "LinuxSystem", "JSONText"]),
         library("RegistryClient", ["OCIImage", "JSONText", "TOMLText", "LinuxSystem"] + network),
+
+        // The engine: what plays podman's part, over any OCI runtime.
+        library("ContainerEngine", ["ContainerRuntime", "ImageStore", "LayerArchive", "OCIImage", "OCISpec", "JSONText", "LinuxSystem"], settings: small),
+        .executableTarget(
+            name: "nacelle", dependencies: ["ContainerEngine", "ContainerRuntime", "ImageStore", "LayerArchive", "RegistryClient", "OCIImage", "OCISpec", "JSONText", "LinuxSystem", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: small,
+            // Swift's own libraries are in it, which are what makes a start slow; libarchive, and what that needs, are the system's.
+            linkerSettings: [.unsafeFlags(["-static-stdlib"])] + argumentParserLibraries),
 
         tests(of: "LinuxSystem"),
         tests(of: "JSONText"),
@@ -117,6 +128,7 @@ let package = Package(
         tests(of: "VirtioDevices", ["Virtio", "GuestRAM", "LinuxSystem"]),
         tests(of: "MachineBoot", ["GuestRAM", "LinuxSystem"]),
         tests(of: "MachineMonitor", ["GuestRAM", "KVM"]),
+        tests(of: "ContainerEngine", ["ContainerRuntime", "OCISpec", "JSONText", "LinuxSystem"]),
         tests(of: "RuntimeCommands", [.product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(of: "ContainerRuntime", ["ControlGroups", "OCISpec", "JSONText", "LinuxSystem", "CLinux", "AgentProtocol", "fake-machine"]),
         tests(of: "TOMLText"),

@@ -24,6 +24,18 @@ public struct ConfigurationFile: Equatable, Sendable {
     var initProgram: String?
     var kernel: String?
     var image: String?
+    public internal(set) var engine = EngineSettings()
+
+    /// What `nacelle` goes by, and nacelle-oci does not look at.
+    public struct EngineSettings: Equatable, Sendable {
+        public internal(set) var root: String?
+        /// A name or an absolute path.
+        public internal(set) var runtime: String?
+        /// Bytes of one log file.
+        public internal(set) var logSize: Int64?
+        public internal(set) var logFiles: Int?
+        public internal(set) var storageDriver: String?
+    }
 
     public init() {}
 
@@ -54,7 +66,8 @@ public struct ConfigurationFile: Equatable, Sendable {
 
     private static let names = [
         "root", "isolation", "debug", "log", "log_format", "machine.memory", "machine.vcpus", "machine.boot_timeout",
-        "paths.vmm", "paths.init", "paths.kernel", "paths.guest_image",
+        "paths.vmm", "paths.init", "paths.kernel", "paths.guest_image", "engine.root", "engine.runtime", "engine.log_size", "engine.log_files",
+        "engine.storage_driver",
     ]
 
     private mutating func set(_ entry: TOMLReader.Entry) throws(TOMLReader.Problem) {
@@ -71,6 +84,11 @@ public struct ConfigurationFile: Equatable, Sendable {
         case "paths.init": initProgram = try entry.path()
         case "paths.kernel": kernel = try entry.path()
         case "paths.guest_image": image = try entry.path()
+        case "engine.root": engine.root = try entry.path()
+        case "engine.runtime": engine.runtime = try entry.program()
+        case "engine.log_size": engine.logSize = try entry.bytes(4096)
+        case "engine.storage_driver": engine.storageDriver = try entry.string("a driver's name")
+        case "engine.log_files": engine.logFiles = Int(try entry.integer(1...100))
         // The registries are for those who fetch images (RegistryClient reads them).
         case _ where entry.name.hasPrefix("registry["): break
         default: throw entry.problem("there is no such setting; there are \(Self.names.joined(separator: ", "))")
@@ -81,7 +99,7 @@ public struct ConfigurationFile: Equatable, Sendable {
 extension TOMLReader.Entry {
     fileprivate func problem(_ text: String) -> TOMLReader.Problem { TOMLReader.Problem(line: line, text: "\(name): \(text)") }
 
-    private func string(_ what: String) throws(TOMLReader.Problem) -> String {
+    fileprivate func string(_ what: String) throws(TOMLReader.Problem) -> String {
         guard case .string(let text) = value else { throw problem("\(what) in quotes is expected") }
         return text
     }
@@ -109,6 +127,24 @@ extension TOMLReader.Entry {
             throw problem("a number from \(range.lowerBound) to \(range.upperBound) is expected")
         }
         return number
+    }
+
+    /// A program's name, or where it is.
+    fileprivate func program() throws(TOMLReader.Problem) -> String {
+        let text = try string("a program's name or path")
+        guard !text.isEmpty, !text.utf8.contains(0), text.hasPrefix("/") || !text.contains("/") else { throw problem("\"\(text)\" is neither a name nor an absolute path") }
+        return text
+    }
+
+    /// A number of bytes, or a string with a unit.
+    fileprivate func bytes(_ least: Int64) throws(TOMLReader.Problem) -> Int64 {
+        let size: Int64? = switch value {
+        case .integer(let number): number
+        case .string(let text): Quantity.bytes(text)
+        case .boolean: nil
+        }
+        guard let size, size >= least else { throw problem("a size of \(least) bytes or more is expected: bytes as a number, or a string such as \"10m\"") }
+        return size
     }
 
     /// MiB as a number, or as an annotation has it.

@@ -56,14 +56,14 @@ public final class RuntimeLog {
 }
 
 /// RFC 3339 in UTC.
-enum Timestamp {
+public enum Timestamp {
     /// In whole seconds, as runc's log has it.
     static func now() -> String { text(nanoseconds: realtimeNanoseconds() / 1_000_000_000 * 1_000_000_000) }
     /// With nanoseconds, as runc's state has it.
-    static func precise() -> String { text(nanoseconds: realtimeNanoseconds()) }
+    public static func precise() -> String { text(nanoseconds: realtimeNanoseconds()) }
 
     /// Nanoseconds since 1970; a whole second has no fraction.
-    static func text(nanoseconds: Int64) -> String {
+    public static func text(nanoseconds: Int64) -> String {
         let seconds = nanoseconds / 1_000_000_000
         var (days, rest) = (seconds / 86400, seconds % 86400)
         // Civil date from days since 1970-01-01, in 400-year eras that start on 1 March.

@@ -64,6 +64,19 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     }
 }
 
+extension OwnedDescriptor {
+    /// Takes the lock of the open file (flock(2)), which the kernel gives back when its last descriptor is closed.
+    /// - Returns: false when somebody else has it and `wait` is false.
+    @discardableResult
+    public func lock(shared: Bool = false, wait: Bool = true) throws(SystemError) -> Bool {
+        let raw = rawValue
+        do throws(SystemError) {
+            try retried("flock") { clinux_flock(raw, (shared ? LOCK_SH : LOCK_EX) | (wait ? 0 : LOCK_NB)) }
+            return true
+        } catch where error.errno == .wouldBlock && !wait { return false }
+    }
+}
+
 /// A descriptor with several owners; the last one closes it.
 public final class SharedDescriptor: Sendable {
     private let owned: OwnedDescriptor

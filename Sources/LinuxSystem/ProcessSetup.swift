@@ -36,6 +36,8 @@ public enum OwnProcess {
     public static func setKeepCapabilities(_ on: Bool) throws(SystemError) { try checked(clinux_prctl(PR_SET_KEEPCAPS, on ? 1 : 0, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)") }
     /// Whether processes of the same user may trace this one and read its memory.
     public static func setDumpable(_ on: Bool) throws(SystemError) { try checked(clinux_prctl(PR_SET_DUMPABLE, on ? 1 : 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)") }
+    /// Whether orphans among this process's descendants become its children (PR_SET_CHILD_SUBREAPER).
+    public static func setChildSubreaper(_ on: Bool) throws(SystemError) { try checked(clinux_prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)") }
     public static func setPersonality(_ persona: UInt) throws(SystemError) { try checked(clinux_personality(persona), "personality") }
     /// ioprio_set(2): class 1 real-time, 2 best effort, 3 idle.
     public static func setIOPriority(class priorityClass: Int32, data: Int32) throws(SystemError) { try checked(clinux_ioprio_set(priorityClass, data), "ioprio_set") }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ContainerRuntime
 import JSONText
 import OCISpec
 
@@ -46,7 +47,7 @@ struct FeaturesCommand: ParsableCommand {
             ("mountExtensions", object([("idmap", object([("enabled", .bool(true))]))])),
             ("netDevices", object([("enabled", .bool(true))])),
         ])
-        document["annotations"] = object([("dev.nacelle.version", .string(Version.number)), ("dev.nacelle.isolation", .string("microvm,namespace"))])
+        document["annotations"] = object([("dev.nacelle.version", .string(ProgramVersion.number)), ("dev.nacelle.isolation", .string("microvm,namespace"))])
         document["potentiallyUnsafeConfigAnnotations"] = strings(["dev.nacelle."])
         return document
     }

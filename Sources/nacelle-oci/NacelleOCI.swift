@@ -92,8 +92,7 @@ func realPath(_ path: String) -> String {
 }
 
 enum Version {
-    static let number = "0.1.0"
-    static let text = "nacelle-oci version \(number)\nspec: \(RuntimeSpec.version)"
+    static let text = "nacelle-oci version \(ProgramVersion.number)\nspec: \(RuntimeSpec.version)"
 }
 
 public enum Program {

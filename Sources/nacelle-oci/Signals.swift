@@ -3,43 +3,6 @@ import ContainerRuntime
 import Glibc
 import LinuxSystem
 
-/// Signals by name (signal(7)).
-enum SignalName {
-    private static let names = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD",
-        "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-    ]
-    private static let aliases = ["IOT": "ABRT", "POLL": "IO", "CLD": "CHLD"]
-    static let realTime: ClosedRange<Int32> = 34...64
-
-    static func number(_ text: String) -> Int32? {
-        if let number = Int32(text) { return (1...64).contains(number) ? number : nil }
-        var name = text.uppercased()
-        if name.hasPrefix("SIG") { name.removeFirst(3) }
-        if let number = realTimeNumber(name) { return number }
-        return names.firstIndex(of: aliases[name] ?? name).map { Int32($0 + 1) }
-    }
-
-    /// RTMIN, RTMIN+n, RTMAX, RTMAX-n
-    private static func realTimeNumber(_ name: String) -> Int32? {
-        for (word, base, sign) in [("RTMIN", realTime.lowerBound, "+"), ("RTMAX", realTime.upperBound, "-")] where name.hasPrefix(word) {
-            let rest = name.dropFirst(word.count)
-            if rest.isEmpty { return base }
-            guard rest.hasPrefix(sign), let offset = Int32(rest.dropFirst()), (0...30).contains(offset) else { return nil }
-            return sign == "+" ? base + offset : base - offset
-        }
-        return nil
-    }
-}
-
-/// The signals that a waiting command passes on to the process it waits for: all but those that concern this process alone
-/// (SIGCHLD, SIGPIPE, SIGURG, SIGWINCH, the terminal's SIGTTIN and SIGTTOU), that report its own faults, or that cannot be caught.
-enum PassedSignals {
-    static let all: [Int32] =
-        [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGTSTP, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGIO, SIGPWR]
-        + Array(SignalName.realTime)
-}
-
 /// Passes this process's signals on to the container's process, and waits for the end of the one that stands for it.
 final class SignalForwarder {
     private let signals: SignalDescriptor

@@ -1,7 +1,7 @@
 /// Sizes and times as engines write them for runc.
-enum Quantity {
+public enum Quantity {
     /// Bytes: a number, with a fraction if need be, and a unit of 1024: `512`, `64k`, `1.5g`, `2GB`, `1 GiB`.
-    static func bytes(_ text: String) -> Int64? {
+    public static func bytes(_ text: String) -> Int64? {
         let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         var unit = text[digits.endIndex...].lowercased()
         if unit.hasPrefix(" ") { unit.removeFirst() }
@@ -18,7 +18,7 @@ enum Quantity {
     }()
 
     /// Nanoseconds, from Go's form of a time: `5s`, `100ms`, `1m30s`, `1.5h`, `0`.
-    static func nanoseconds(_ text: String) -> Int64? {
+    public static func nanoseconds(_ text: String) -> Int64? {
         if text == "0" { return 0 }
         var rest = text[...]
         var total = 0.0

@@ -1,0 +1,144 @@
+internal import Glibc
+internal import JSONText
+internal import LinuxSystem
+public import OCISpec
+
+/// One container's folder.
+///
+///     container.json        the record, written when the container is made
+///     state.json            the state, replaced as a whole
+///     config.json           the bundle's
+///     hosts, hostname       the container's own /etc/hosts and /etc/hostname
+///     volumes/N             anonymous volumes
+///     log, log.1 …          output
+///     supervisor            locked by the supervisor as long as it lives
+///     supervisor.log        what it has to complain of
+///     attach                the supervisor's socket
+///     runtime.log, pid      of the runtime's last command
+public struct ContainerFolder: Sendable {
+    public let path: String
+    /// 64 hexadecimal digits.
+    public let id: String
+
+    public init(containers: String, id: String) {
+        (path, self.id) = (containers + "/" + id, id)
+    }
+
+    static func isID(_ text: String) -> Bool {
+        text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
+    }
+
+    public var logPath: String { path + "/log" }
+    public var configurationPath: String { path + "/config.json" }
+    var runtimeLogPath: String { path + "/runtime.log" }
+    var pidPath: String { path + "/pid" }
+    var supervisorLogPath: String { path + "/supervisor.log" }
+
+    /// A path of the folder that is short whatever the folder's is: a socket's may have 107 bytes. Valid while `folder` is open, in this process.
+    static func shortPath(_ name: String, in folder: borrowing OwnedDescriptor) -> String { "/proc/self/fd/\(folder.rawValue)/\(name)" }
+
+    func open() throws(SystemError) -> OwnedDescriptor { try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY | O_NOFOLLOW) }
+
+    // MARK: Records
+
+    public func record() throws(EngineError) -> ContainerRecord { try read("container.json") ?? ContainerRecord() }
+    public func state() throws(EngineError) -> ContainerState { try read("state.json") ?? ContainerState() }
+    func save(_ record: ContainerRecord) throws(EngineError) { try replace("container.json", record.json) }
+    func save(_ state: ContainerState) throws(EngineError) { try replace("state.json", state.json) }
+
+    public func configuration() throws(EngineError) -> RuntimeSpec {
+        let text = try doing("cannot read container \(id.prefix(12))'s configuration") { () throws(SystemError) in try readFile(configurationPath) }
+        do throws(ConfigurationError) { return try RuntimeSpec.parse(text).spec } catch { throw EngineError("container \(id.prefix(12)) is damaged: \(error)") }
+    }
+
+    /// nil when the file is not there: a command that made or removed the container was interrupted.
+    private func read<Value: SpecObject>(_ name: String) throws(EngineError) -> Value? {
+        let text: [UInt8]
+        do throws(SystemError) { text = try readFile(path + "/" + name, limit: 4 << 20) } catch {
+            if error.errno == .noSuchFile { return nil }
+            throw EngineError("cannot read container \(id.prefix(12))", error)
+        }
+        var unknown: [String] = []
+        let value: JSONValue
+        do throws(JSONError) { value = try JSONValue(parsing: text) } catch { throw damaged(name, "\(error)") }
+        do throws(JSONShapeError) { return try Value(JSONCursor(value), unknown: &unknown) } catch { throw damaged(name, "\(error)") }
+    }
+
+    private func damaged(_ name: String, _ why: String) -> EngineError {
+        EngineError("container \(id.prefix(12)) is damaged: \(path)/\(name): \(why); `nacelle rm -f \(id.prefix(12))` removes it")
+    }
+
+    /// Writes a file whole or not at all.
+    func replace(_ name: String, _ value: JSONValue) throws(EngineError) {
+        do throws(SystemError) {
+            try writeFile("\(path)/\(name).new", value.bytes(), mode: 0o600)
+            let folder = try open()
+            try folder.rename(try EntryName(name + ".new"), to: folder, try EntryName(name), flags: 0)
+        } catch { throw EngineError("cannot write container \(id.prefix(12))'s \(name)", error) }
+    }
+
+    // MARK: The supervisor
+
+    /// Takes the lock that a supervisor holds as long as it lives.
+    /// - Returns: nil when another one lives.
+    func lockSupervisor() throws(EngineError) -> SharedDescriptor? {
+        do throws(SystemError) {
+            let file = try OwnedDescriptor(opening: path + "/supervisor", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+            return try file.lock(wait: false) ? SharedDescriptor(file) : nil
+        } catch { throw EngineError("cannot lock container \(id.prefix(12))", error) }
+    }
+
+    public var hasSupervisor: Bool {
+        guard let file = try? OwnedDescriptor(opening: path + "/supervisor", flags: O_RDONLY | O_NOFOLLOW) else { return false }
+        // Whoever looks takes it for a moment, shared, so that two who look do not take each other for a supervisor.
+        return (try? file.lock(shared: true, wait: false)) == false
+    }
+
+    /// Waits until no supervisor lives.
+    func waitForSupervisor() throws(EngineError) {
+        do throws(SystemError) {
+            let file = try OwnedDescriptor(opening: path + "/supervisor", flags: O_RDONLY | O_NOFOLLOW)
+            try file.lock(shared: true)
+        } catch {
+            if error.errno == .noSuchFile || error.errno == .notDirectory { return }
+            throw EngineError("cannot wait for container \(id.prefix(12))", error)
+        }
+    }
+
+    // MARK: Making and removing
+
+    func make() throws(EngineError) {
+        do throws(SystemError) {
+            let containers = try OwnedDescriptor(opening: String(path.dropLast(id.utf8.count + 1)), flags: O_PATH | O_DIRECTORY)
+            try containers.makeDirectory(try EntryName(id), mode: 0o700)
+        } catch { throw EngineError("cannot make the container's folder \(path)", error) }
+    }
+
+    /// Removes the folder, the record last: while it is there the container can be named.
+    func remove() throws(EngineError) {
+        do throws(SystemError) {
+            let folder = try open()
+            let last = try EntryName("container.json")
+            for name in try folder.entryNames() where name != last { try folder.removeTree(name) }
+            do throws(SystemError) { try folder.removeFile(last) } catch where error.errno == .noSuchFile {}
+            let containers = try OwnedDescriptor(opening: String(path.dropLast(id.utf8.count + 1)), flags: O_PATH | O_DIRECTORY)
+            try containers.removeDirectory(try EntryName(id))
+        } catch {
+            if error.errno == .noSuchFile { return }
+            throw EngineError("cannot remove container \(id.prefix(12)) whole (`nacelle rm -f` again goes on)", error)
+        }
+    }
+}
+
+extension OwnedDescriptor {
+    /// Removes an entry and, of a directory, everything beneath it on the same mount. Follows no link.
+    func removeTree(_ name: EntryName) throws(SystemError) {
+        do throws(SystemError) { return try removeFile(name) } catch {
+            guard error.errno == .isDirectory || error.errno == .notPermitted else { throw error }
+        }
+        let directory = try openEntry(name, flags: O_PATH | O_DIRECTORY)
+        guard try directory.attributes().mount == attributes().mount else { throw SystemError(.busy, "something is mounted there", path: String(decoding: name.bytes, as: UTF8.self)) }
+        for entry in try directory.entryNames() { try directory.removeTree(entry) }
+        try removeDirectory(name)
+    }
+}

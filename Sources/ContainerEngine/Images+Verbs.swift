@@ -1,0 +1,146 @@
+internal import ContainerRuntime
+internal import Glibc
+public import ImageStore
+public import JSONText
+internal import LayerArchive
+internal import LinuxSystem
+public import OCIImage
+
+extension Images {
+    /// A row of `images` for each name, and for each image without one.
+    public func rows(shortened: Bool, platform: Platform = .current) throws(EngineError) -> [JSONValue] {
+        try with { (store) throws(StoreError) in
+            var rows: [(String, JSONValue)] = []
+            for named in try store.images() {
+                // One for another platform, or damaged, is listed by what is known of it.
+                let stored = try? store.image(named.descriptor, platform: platform)
+                let reference = named.name.flatMap { try? Reference($0) }
+                let created = stored?.configuration.created.flatMap(LogTime.nanoseconds)
+                let size = stored.map { image in image.manifest.layers.reduce(image.manifest.config.size) { $0 + max(0, $1.size) } }
+                let id = stored?.id ?? named.descriptor.digest
+                let repository = reference?.repository.familiar ?? named.name ?? "<none>"
+                rows.append((repository, Engine.object([
+                    ("Repository", .string(repository)), ("Tag", .string(reference?.tag ?? "<none>")), ("ID", .string(shortened ? String(id.hex.prefix(12)) : "\(id)")),
+                    ("Digest", .string("\(named.descriptor.digest)")), ("CreatedAt", .string(stored?.configuration.created ?? "")),
+                    ("CreatedSince", .string(created.map { HumanText.duration(seconds: max(0, realtimeNanoseconds() - $0) / 1_000_000_000) + " ago" } ?? "")),
+                    ("Size", .string(size.map { HumanText.bytes(UInt64($0)) } ?? "")),
+                ])))
+            }
+            return rows.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+
+    /// Gives an image a further name.
+    public func tag(_ found: Found, as name: String) throws(EngineError) {
+        let reference = try Self.reference(name)
+        guard reference.digest == nil else { throw EngineError("\(reference) names a digest, which an image has by itself: write a tag") }
+        try with { (store) throws(StoreError) in
+            let lease = try store.lease()
+            defer { lease.end() }
+            // The index, if the name stands for one.
+            var descriptor = found.stored.descriptor
+            if let name = found.name, let named = try store.resolve(name) { descriptor = named }
+            try store.setName("\(reference)", to: descriptor, lease: lease)
+        }
+    }
+
+    /// Takes in an archive, or what TRANSPORT:PATH[:NAME] says.
+    /// - Returns: the images' names here; the ids of those without one.
+    public func load(_ text: String, _ surroundings: Surroundings) throws(EngineError) -> [String] {
+        let locations = try Self.locations(text, surroundings)
+        var first: EngineError?
+        for location in locations {
+            do throws(EngineError) { return try load(location) } catch { first = first ?? error }
+        }
+        throw first ?? EngineError("load: nothing is named")
+    }
+
+    private static func locations(_ text: String, _ surroundings: Surroundings) throws(EngineError) -> [ImageLocation] {
+        if ImageLocation.Transport.allCases.contains(where: { text.hasPrefix($0.rawValue + ":") }) {
+            do throws(StoreError) {
+                var location = try ImageLocation(text)
+                location.path = surroundings.absolute(location.path)
+                return [location]
+            } catch { throw EngineError("load: \(error)") }
+        }
+        // An archive may be of both kinds at once; Docker's has the names.
+        return [.dockerArchive, .ociArchive].map { ImageLocation($0, path: surroundings.absolute(text)) }
+    }
+
+    private func load(_ location: ImageLocation) throws(EngineError) -> [String] {
+        try with { (store) throws(StoreError) in
+            let lease = try store.lease()
+            defer { lease.end() }
+            var names: [String] = []
+            for image in try store.importImages(from: location, lease: lease) {
+                let reference = (image.name ?? location.name).flatMap { Self.reference($0, in: location) }
+                let stored = try store.image(image.descriptor)
+                try store.unpack(stored, lease: lease)
+                let name = reference.map { "\($0)" } ?? "localhost/imported:\(stored.id.hex.prefix(12))"
+                try store.setName(name, to: image.descriptor, lease: lease)
+                names.append(name)
+            }
+            return names
+        }
+    }
+
+    /// A layout's names may be tags alone: then the repository is called as the layout is.
+    private static func reference(_ name: String, in location: ImageLocation) -> Reference? {
+        if name.contains("/") || name.contains(":") { return try? Reference(name).tagged }
+        let file = location.path.split(separator: "/").last.map { $0.prefix { $0 != "." }.lowercased() } ?? "imported"
+        return try? Reference("localhost/\(file):\(name)")
+    }
+
+    public func save(_ found: Found, to location: ImageLocation) throws(EngineError) {
+        var location = location
+        location.name = found.name ?? found.shownName
+        let place = location
+        try with { (store) throws(StoreError) in try store.export(found.stored.descriptor, to: place) }
+    }
+
+    /// Makes an image of one layer.
+    /// - Returns: its id.
+    public func importTar(_ path: String, as name: String?, changes: [ImageChange], comment: String?, _ surroundings: Surroundings) throws(EngineError) -> String {
+        let reference = try name.map { (name) throws(EngineError) in try Self.reference(name) }
+        let file = try doing("import \(path)") { () throws(SystemError) in
+            SharedDescriptor(path == "-" ? try OwnedDescriptor(duplicating: 0) : try OwnedDescriptor(opening: surroundings.absolute(path), flags: O_RDONLY))
+        }
+        let now = Timestamp.text(nanoseconds: realtimeNanoseconds() / 1_000_000_000 * 1_000_000_000)
+        return try with { (store) throws(StoreError) in
+            let lease = try store.lease()
+            defer { lease.end() }
+            let layer = try Self.take(ByteSource(file), store, lease)
+            var parameters = ExecutionParameters()
+            for change in changes { change.apply(to: &parameters) }
+            let configuration = ImageConfiguration(
+                created: now, platform: .current, config: parameters, diffIDs: [layer.digest], history: [HistoryEntry(created: now, createdBy: "nacelle import \(path)", comment: comment)])
+            let bytes = configuration.json.bytes()
+            let config = Descriptor(mediaType: .imageConfiguration, digest: try store.put(bytes, lease: lease), size: Int64(bytes.count))
+            let manifest = Manifest(config: config, layers: [layer]).bytes
+            let descriptor = Descriptor(mediaType: .imageManifest, digest: try store.put(manifest, lease: lease), size: Int64(manifest.count))
+            let stored = try store.image(descriptor)
+            try store.unpack(stored, lease: lease)
+            try store.setName(reference.map { "\($0)" } ?? "localhost/imported:\(stored.id.hex.prefix(12))", to: descriptor, lease: lease)
+            return stored.id.hex
+        }
+    }
+
+    /// An uncompressed layer, whose digest is its diff ID too.
+    private static func take(_ source: ByteSource, _ store: ImageStore, _ lease: Lease) throws(StoreError) -> Descriptor {
+        var writer = try store.beginBlob(nil, lease: lease)
+        var buffer = [UInt8](repeating: 0, count: 256 << 10)
+        var isFirst = true
+        while true {
+            let count: Int
+            do throws(SystemError) { count = try source.read(&buffer) } catch { throw .system("read the tar", error) }
+            if count == 0 { break }
+            if isFirst, buffer[0] == 0x1F && buffer[1] == 0x8B || buffer[..<4] == [0x28, 0xB5, 0x2F, 0xFD] || buffer[..<5] == [0xFD, 0x37, 0x7A, 0x58, 0x5A] || buffer[..<3] == [0x42, 0x5A, 0x68] {
+                throw .invalid("the tar is compressed: pass it through gunzip, unzstd, xz -d or bunzip2 first (nacelle import - reads standard input)")
+            }
+            isFirst = false
+            try writer.write(Array(buffer[..<count]))
+        }
+        let size = writer.size
+        return Descriptor(mediaType: .imageLayer, digest: try writer.commit(), size: size)
+    }
+}

@@ -1,0 +1,178 @@
+internal import Glibc
+internal import LinuxSystem
+
+/// A container's log as its supervisor writes it: when a file has its size it becomes `log.1`, the older ones move on, and the oldest goes.
+final class LogFile {
+    private let folder: SharedDescriptor
+    private let name: String
+    private let settings: LogSettings
+    private var file: SharedDescriptor
+    private var written: Int64
+
+    /// Appends to what is there.
+    /// - Parameter path: the current file's.
+    init(_ path: String, _ settings: LogSettings) throws(SystemError) {
+        self.settings = settings
+        let slash = path.lastIndex(of: "/") ?? path.startIndex
+        name = String(path[path.index(after: slash)...])
+        folder = SharedDescriptor(try OwnedDescriptor(opening: String(path[..<slash]), flags: O_PATH | O_DIRECTORY))
+        file = try Self.open(name, in: folder)
+        written = try file.with { (file) throws(SystemError) in try file.size() }
+    }
+
+    private static func open(_ name: String, in folder: SharedDescriptor) throws(SystemError) -> SharedDescriptor {
+        try folder.with { (folder) throws(SystemError) in
+            SharedDescriptor(try folder.openEntry(try EntryName(name), flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600))
+        }
+    }
+
+    func write(_ bytes: [UInt8], _ stream: LogLine.Stream) throws(SystemError) {
+        guard settings.isKept, !bytes.isEmpty else { return }
+        let time = LogLine.time(realtimeNanoseconds())
+        var text: [UInt8] = []
+        for line in LogLine.lines(bytes, stream, time: time) {
+            line.append(to: &text)
+            // A file is begun with a line, so that each can be read by itself.
+            if written + Int64(text.count) >= settings.size {
+                try append(text)
+                text = []
+                try rotate()
+            }
+        }
+        try append(text)
+    }
+
+    private func append(_ bytes: [UInt8]) throws(SystemError) {
+        if bytes.isEmpty { return }
+        try file.with { (file) throws(SystemError) in try file.writeAll(bytes) }
+        written += Int64(bytes.count)
+    }
+
+    private func rotate() throws(SystemError) {
+        try folder.with { (folder) throws(SystemError) in
+            for number in stride(from: settings.files - 1, to: 0, by: -1) {
+                let older = try EntryName("\(name).\(number)")
+                let newer = try EntryName(number == 1 ? name : "\(name).\(number - 1)")
+                do throws(SystemError) { try folder.rename(newer, to: folder, older, flags: 0) } catch where error.errno == .noSuchFile {}
+            }
+            if settings.files == 1 { try folder.removeFile(try EntryName(name)) }
+        }
+        file = try Self.open(name, in: folder)
+        written = 0
+    }
+}
+
+/// Reads a log back, across rotations, and waits for more of it.
+public final class LogReader {
+    public struct Selection: Sendable {
+        /// The last so many lines; nil is all.
+        public var tail: Int?
+        /// As LogTime has them.
+        public var since: String?
+        public var until: String?
+        public init() {}
+    }
+
+    /// What is shown of a line.
+    public struct Shown: Equatable, Sendable {
+        public var isErrors: Bool
+        /// With the newline of a whole line.
+        public var text: [UInt8]
+    }
+
+    private let path: String
+    private let selection: Selection
+    private let showsTimes: Bool
+    private var file: SharedDescriptor?
+    private var offset: Int64 = 0
+    /// The end of the file that no newline ends yet.
+    private var rest: [UInt8] = []
+    /// Streams in the middle of a line.
+    private var unfinished: Set<String> = []
+
+    public init(_ path: String, _ selection: Selection, showsTimes: Bool) {
+        (self.path, self.selection, self.showsTimes) = (path, selection, showsTimes)
+    }
+
+    /// What the log has now.
+    public func past() throws(EngineError) -> [Shown] {
+        var lines: [LogLine] = []
+        do throws(SystemError) {
+            for number in stride(from: 100, to: 0, by: -1) {
+                guard let bytes = try? readFile("\(path).\(number)", limit: 1 << 30) else { continue }
+                lines += parse(bytes)
+                rest = []
+            }
+            file = try Self.open(path)
+            lines += parse(try more())
+        } catch { throw EngineError("cannot read the log", error) }
+        lines = lines.filter(isSelected)
+        if let tail = selection.tail {
+            // Pieces count with the line that they belong to.
+            var first = lines.endIndex
+            var count = 0
+            while first > 0 {
+                if lines[first - 1].isWhole || first == lines.endIndex { count += 1 }
+                if count > tail { break }
+                first -= 1
+            }
+            lines = Array(lines[first...])
+        }
+        return lines.map(shown)
+    }
+
+    /// What has come since; none when there is nothing now.
+    public func next() throws(EngineError) -> [Shown] {
+        do throws(SystemError) {
+            var lines = parse(try more())
+            if lines.isEmpty, try isReplaced() {
+                // What was written before it was replaced is complete now.
+                lines = parse(try more())
+                (file, offset, rest) = (try Self.open(path), 0, [])
+                lines += parse(try more())
+            }
+            return lines.filter(isSelected).map(shown)
+        } catch { throw EngineError("cannot read the log", error) }
+    }
+
+    private static func open(_ path: String) throws(SystemError) -> SharedDescriptor? {
+        do throws(SystemError) { return SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_RDONLY)) } catch where error.errno == .noSuchFile { return nil }
+    }
+
+    private func isReplaced() throws(SystemError) -> Bool {
+        guard let current = try Self.open(path) else { return false }
+        guard let file else { return true }
+        return try current.with { (current) throws(SystemError) in try current.attributes().inode } != file.with { (file) throws(SystemError) in try file.attributes().inode }
+    }
+
+    private func more() throws(SystemError) -> [UInt8] {
+        guard let file else { return [] }
+        let start = offset
+        let bytes = try file.with { (file) throws(SystemError) in try file.bytes(at: start, count: max(0, Int(try file.size() - start))) }
+        offset += Int64(bytes.count)
+        return bytes
+    }
+
+    private func parse(_ bytes: [UInt8]) -> [LogLine] {
+        let text = rest + bytes
+        guard let end = text.lastIndex(of: UInt8(ascii: "\n")) else {
+            rest = text
+            return []
+        }
+        rest = Array(text[(end + 1)...])
+        return text[..<end].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).compactMap { LogLine($0) }
+    }
+
+    private func isSelected(_ line: LogLine) -> Bool {
+        if let since = selection.since, line.time < since { return false }
+        if let until = selection.until, line.time > until { return false }
+        return true
+    }
+
+    private func shown(_ line: LogLine) -> Shown {
+        let isContinued = unfinished.contains(line.stream.rawValue)
+        if line.isWhole { unfinished.remove(line.stream.rawValue) } else { unfinished.insert(line.stream.rawValue) }
+        let prefix = showsTimes && !isContinued ? Array("\(line.time) ".utf8) : []
+        return Shown(isErrors: line.stream == .errors, text: prefix + line.text + (line.isWhole ? [UInt8(ascii: "\n")] : []))
+    }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import ContainerEngine
+import JSONText
+
+struct Inspect: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "inspect", abstract: "Print all that is known of containers or images, as JSON.")
+    @ParentCommand var parent: Nacelle
+    @Option(name: [.short, .long], help: "A template, such as {{.State.Status}} or {{json .Mounts}}.") var format: String?
+    @Argument(help: "Names or ids.") var containers: [String]
+
+    func run() throws {
+        let engine = try parent.engine()
+        let template = try format.map { (text) throws(EngineError) in try OutputTemplate(text) }
+        var found: [JSONValue] = []
+        var failure: EngineError?
+        for name in containers {
+            do throws(EngineError) { found.append(try Self.inspection(name, engine)) } catch { failure = error }
+        }
+        if let template { for value in found { Output.line(try template.text(value)) } } else { Output.line(JSONValue.array(found).text(indent: "    ")) }
+        if let failure { throw failure }
+    }
+
+    /// A container comes before an image of that name.
+    private static func inspection(_ name: String, _ engine: Engine) throws(EngineError) -> JSONValue {
+        let folder: ContainerFolder
+        do throws(EngineError) { folder = try engine.store.find(name) } catch {
+            if let image = try engine.inspection(image: name) { return image }
+            throw error
+        }
+        return try engine.inspection(folder)
+    }
+}

@@ -1,0 +1,5 @@
+import Glibc
+
+enum Terminal {
+    static var isOutput: Bool { isatty(1) == 1 }
+}
