@@ -1,3 +1,4 @@
+internal import ContainerRuntime
 internal import Glibc
 internal import JSONText
 internal import LinuxSystem
@@ -8,6 +9,7 @@ public import OCISpec
 ///     container.json        the record, written when the container is made
 ///     state.json            the state, replaced as a whole
 ///     config.json           the bundle's
+///     root-images.json      the bundle's, if the machine has put its root together itself since it was last started
 ///     hosts, hostname       the container's own /etc/hosts and /etc/hostname
 ///     volumes/N             anonymous volumes
 ///     log, log.1 …          output
@@ -50,6 +52,9 @@ public struct ContainerFolder: Sendable {
         let text = try doing("cannot read container \(id.prefix(12))'s configuration") { () throws(SystemError) in try readFile(configurationPath) }
         do throws(ConfigurationError) { return try RuntimeSpec.parse(text).spec } catch { throw EngineError("container \(id.prefix(12)) is damaged: \(error)") }
     }
+
+    /// Whether the machine puts its root together itself: while it runs, what the host mounts must not be written to.
+    var hasRootImages: Bool { (try? OwnedDescriptor(opening: path + "/" + RootImages.fileName, flags: O_PATH)) != nil }
 
     /// nil when the file is not there: a command that made or removed the container was interrupted.
     private func read<Value: SpecObject>(_ name: String) throws(EngineError) -> Value? {

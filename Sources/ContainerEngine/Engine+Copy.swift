@@ -25,8 +25,8 @@ extension Engine {
     /// - Parameter keepsOwners: else the copies belong to root in a container, and to the caller on the host.
     public func copy(_ source: CopyPlace, _ target: CopyPlace, keepsOwners: Bool) throws(EngineError) {
         if case .host = source, case .host = target { throw EngineError("cp: neither path is a container's: CONTAINER:PATH is expected on one side") }
-        let from = try CopyEnd(source, self)
-        let to = try CopyEnd(target, self)
+        let from = try CopyEnd(source, self, isReadOnly: true)
+        let to = try CopyEnd(target, self, isReadOnly: false)
         let owner: (user: UInt32, group: UInt32)? = if keepsOwners { nil } else if case .container = target { (0, 0) } else { (geteuid(), getegid()) }
         do throws(SystemError) { try Self.copy(from, to, try TreeCopy(owner: owner)) } catch { throw EngineError("cp: cannot copy \(from.shown) to \(to.shown)", error) }
     }
@@ -64,27 +64,34 @@ private struct CopyEnd {
     /// It ended in a slash.
     let isFolder: Bool
 
-    init(_ place: CopyPlace, _ engine: Engine) throws(EngineError) {
+    init(_ place: CopyPlace, _ engine: Engine, isReadOnly: Bool) throws(EngineError) {
         let text: String
-        var folder: String
         switch place {
-        case .host(let path): (text, folder, isConfined, shown) = (engine.surroundings.absolute(path), "/", false, path)
-        case .container(let name, let path): (text, folder, isConfined, shown) = (cleanPath(path), "", true, "\(name):\(path)")
+        case .host(let path): (text, isConfined, shown) = (engine.surroundings.absolute(path), false, path)
+        case .container(let name, let path): (text, isConfined, shown) = (cleanPath(path), true, "\(name):\(path)")
         }
         let original = switch place { case .host(let path), .container(_, let path): path }
         wantsContents = original == "." || original.hasSuffix("/.")
         isFolder = original.hasSuffix("/")
-        var rest = text
-        if case .container(let name, _) = place { (folder, rest) = try Self.place(engine, try engine.store.find(name), text) }
+        var (folder, rest): (String?, String) = ("/", text)
+        var bundle: ContainerFolder?
+        if case .container(let name, _) = place {
+            bundle = try engine.store.find(name)
+            if let bundle { (folder, rest) = try Self.place(bundle, text) }
+        }
         path = String(rest.drop { $0 == "/" })
-        do throws(SystemError) { root = SharedDescriptor(try OwnedDescriptor(opening: folder, flags: O_PATH | O_DIRECTORY)) } catch { throw EngineError("cp: \(shown)", error) }
+        if let bundle, folder == nil {
+            root = try engine.openRoot(bundle, bundle.record(), isReadOnly: isReadOnly)
+            return
+        }
+        do throws(SystemError) { root = SharedDescriptor(try OwnedDescriptor(opening: folder ?? "/", flags: O_PATH | O_DIRECTORY)) } catch { throw EngineError("cp: \(shown)", error) }
     }
 
-    /// The folder of the host in which a path of the container lies, and the path in it: its root, or what is bound over a part of that.
-    private static func place(_ engine: Engine, _ folder: ContainerFolder, _ path: String) throws(EngineError) -> (String, String) {
+    /// The folder of the host in which a path of the container lies, and the path in it: what is bound over a part of its root; nil is the root.
+    private static func place(_ folder: ContainerFolder, _ path: String) throws(EngineError) -> (String?, String) {
         let spec = try folder.configuration()
         let over = spec.mounts.filter { path == $0.destination || path.hasPrefix($0.destination + "/") }.max { $0.destination.utf8.count < $1.destination.utf8.count }
-        guard let over else { return (try engine.roots(of: try folder.record()).mount(try folder.record()), path) }
+        guard let over else { return (nil, path) }
         guard over.isBind, let source = over.source else {
             throw EngineError("cp: \(path) lies on a \(over.type ?? "mount") of the container's own, which the host does not see: use nacelle exec (tar, cat)")
         }

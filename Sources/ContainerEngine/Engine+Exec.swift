@@ -64,8 +64,8 @@ extension Engine {
             process.cwd = cleanPath(folder)
         }
         if let user = options.user {
-            let root = try roots(of: view.record).mount(view.record)
-            let directory = try doing("cannot look up user \(quoted(user))") { () throws(SystemError) in try OwnedDescriptor(opening: root, flags: O_PATH | O_DIRECTORY) }
+            let root = try openRoot(view.folder, view.record, isReadOnly: true)
+            let directory = try doing("cannot look up user \(quoted(user))") { () throws(SystemError) in try root.duplicate() }
             process.user = try UserLookup(root: directory).identity(user).user
         }
         if options.isPrivileged {

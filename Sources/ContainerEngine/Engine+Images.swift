@@ -111,13 +111,13 @@ extension Engine {
         let record = try folder.record()
         let wasRunning = view(folder).isRunning
         let roots = roots(of: record)
-        let root = try roots.mount(record)
+        let root = try openRoot(folder, record, isReadOnly: true)
         let target = try doing("cannot write the tar") { () throws(SystemError) in
             guard let path else { return SharedDescriptor(try OwnedDescriptor(duplicating: 1)) }
             return SharedDescriptor(try OwnedDescriptor(opening: surroundings.absolute(path), flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644))
         }
         do {
-            let tree = SharedDescriptor(try OwnedDescriptor(opening: root, flags: O_RDONLY | O_DIRECTORY))
+            let tree = SharedDescriptor(try root.with { (root: borrowing OwnedDescriptor) throws(SystemError) in try OwnedDescriptor(opening: ".", at: root, flags: O_RDONLY | O_DIRECTORY) })
             let nothing = SharedDescriptor(try OwnedDescriptor.emptyDirectory())
             let writer = try LayerWriter(.none) { (bytes) throws(SystemError) in try target.with { (file) throws(SystemError) in try file.writeAll(bytes) } }
             try TreeChanges.between(nothing, and: tree, copied: FileTime(seconds: .min, nanoseconds: 0)) { (change) throws(LayerError) in

@@ -70,6 +70,23 @@ extension Engine {
         try store.identifiers().map { view(store.folder($0)) }.sorted { $0.record.created > $1.record.created }
     }
 
+    /// Opens a container's root directory for a look (O_PATH): what a running machine has for itself is shown read-only, as it is now.
+    /// - Parameter isReadOnly: false is an error where that is so.
+    func openRoot(_ folder: ContainerFolder, _ record: ContainerRecord, isReadOnly: Bool) throws(EngineError) -> SharedDescriptor {
+        let roots = roots(of: record)
+        let isShown = folder.hasRootImages && folder.hasSupervisor
+        if isShown && !isReadOnly {
+            throw EngineError("container \(record.name) runs in a machine that has its files for itself: stop it first, or write by nacelle exec (tar -x, cat)")
+        }
+        let path = isShown ? try roots.view(record) : try roots.mount(record)
+        let root = try doing("cannot open the root of container \(record.name)") { () throws(SystemError) in
+            SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY))
+        }
+        // What is open stays.
+        if isShown { try roots.unmount(record) }
+        return root
+    }
+
     // MARK: Ending
 
     public func kill(_ folder: ContainerFolder, signal: Int32) throws(EngineError) {

@@ -88,12 +88,20 @@ public struct Engine: Sendable {
     private func check(_ options: ContainerOptions) throws(EngineError) {
         try options.resources.check()
         let runtime = options.runtime ?? standardRuntime
-        guard options.network == .host, runtime.split(separator: "/").last?.hasPrefix(OCIRuntime.ownName) == true else { return }
-        let isolation = options.isolation ?? (runtime.hasSuffix("-namespace") ? "namespace" : configuredIsolation?.rawValue ?? "microvm")
+        guard options.network == .host, let isolation = isolation(of: runtime, asked: options.isolation) else { return }
         if isolation != "namespace" {
             throw EngineError("--network host: a machine has no network but its own loopback: add --isolation namespace, which shares the host's kernel with the container, or leave the network out")
         }
     }
+
+    /// nil for a runtime that has none to choose from.
+    private func isolation(of runtime: String, asked: String?) -> String? {
+        guard runtime.split(separator: "/").last?.hasPrefix(OCIRuntime.ownName) == true else { return nil }
+        return asked ?? (runtime.hasSuffix("-namespace") ? "namespace" : configuredIsolation?.rawValue ?? "microvm")
+    }
+
+    /// Whether a container gets a machine, whatever this host can do.
+    func hasMachine(_ record: ContainerRecord) -> Bool { isolation(of: record.runtime.isEmpty ? standardRuntime : record.runtime, asked: record.isolation) == "microvm" }
 
     private func fill(
         _ folder: ContainerFolder, _ record: ContainerRecord, _ source: RootSource, _ options: ContainerOptions, _ runtime: OCIRuntime, _ roots: any RootFilesystems

@@ -1,3 +1,4 @@
+internal import ContainerRuntime
 internal import ImageStore
 internal import OCIImage
 
@@ -31,6 +32,23 @@ struct ImageRoots: RootFilesystems {
     func remove(_ record: ContainerRecord) throws(EngineError) {
         try stored { (store) throws(StoreError) in
             do throws(StoreError) { try store.removeContainer(record.id) } catch { if case .notFound = error {} else { throw error } }
+        }
+    }
+
+    func images(_ record: ContainerRecord) throws(EngineError) -> RootImages? {
+        try stored { (store) throws(StoreError) in
+            let root = store.root(of: try store.container(record.id))
+            guard let writable = root.writable, (1...RootImages.maximumCount).contains(root.images.count) else { return nil }
+            return RootImages(images: root.images, writable: writable)
+        }
+    }
+
+    func view(_ record: ContainerRecord) throws(EngineError) -> String {
+        try unmount(record)
+        return try stored { (store) throws(StoreError) in
+            let container = try store.container(record.id)
+            if let path = try store.mountView(container) { return path }
+            return try store.mount(container)
         }
     }
 

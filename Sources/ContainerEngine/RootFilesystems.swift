@@ -1,3 +1,4 @@
+public import ContainerRuntime
 internal import Glibc
 internal import JSONText
 internal import LinuxSystem
@@ -15,6 +16,11 @@ public protocol RootFilesystems: Sendable {
     func unmount(_ record: ContainerRecord) throws(EngineError)
     /// Removes what `make` made; what is gone is no error.
     func remove(_ record: ContainerRecord) throws(EngineError)
+    /// What a machine puts the root together of itself, instead of `mount`; nil where it is to be shared as a directory.
+    func images(_ record: ContainerRecord) throws(EngineError) -> RootImages?
+    /// Shows, read-only, what a machine has put together itself, as it is now. Undone by `unmount`.
+    /// - Returns: the root directory's path on the host.
+    func view(_ record: ContainerRecord) throws(EngineError) -> String
 }
 
 /// What a container starts from.
@@ -60,4 +66,6 @@ public struct DirectoryRoots: RootFilesystems {
     }
     public func unmount(_ record: ContainerRecord) throws(EngineError) {}
     public func remove(_ record: ContainerRecord) throws(EngineError) {}
+    public func images(_ record: ContainerRecord) throws(EngineError) -> RootImages? { nil }
+    public func view(_ record: ContainerRecord) throws(EngineError) -> String { try mount(record) }
 }

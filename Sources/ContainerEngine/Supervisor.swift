@@ -85,7 +85,15 @@ public final class Supervisor {
         // What a supervisor that was killed left of the last run.
         try runtime.delete(record.id)
         var spec = try folder.configuration()
-        spec.root?.path = try engine.roots(of: record).mount(record)
+        let roots = engine.roots(of: record)
+        if engine.hasMachine(record), let images = try roots.images(record) {
+            // Mounted here as well, two kernels would write to the directories of one overlay.
+            try roots.unmount(record)
+            try folder.replace(RootImages.fileName, images.json)
+        } else {
+            try doing("cannot start container \(record.name)") { () throws(SystemError) in try forget(RootImages.fileName) }
+            spec.root?.path = try roots.mount(record)
+        }
         try folder.replace("config.json", spec.json)
         do throws(SystemError) {
             // Whoever ends this process means the container.

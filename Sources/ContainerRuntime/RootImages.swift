@@ -1,5 +1,5 @@
 internal import Glibc
-internal import JSONText
+public import JSONText
 internal import LinuxSystem
 
 /// `root-images.json` beside config.json: a root for machines that is put together in the guest, of read-only EROFS images and one
@@ -7,16 +7,25 @@ internal import LinuxSystem
 ///
 /// The guest has the images as persistent memory (virtio-pmem, DAX), so that all machines use the host's one copy of each page; the directory is
 /// shared with it. A file of the bundle, and no annotation: an engine may pass on annotations of people who must not name files of the host.
-struct RootImages: Equatable {
-    static let fileName = "root-images.json"
+public struct RootImages: Equatable, Sendable {
+    public static let fileName = "root-images.json"
     /// How many a machine has room for, beside the guest's own root and four more devices.
-    static let maximumCount = 14
+    public static let maximumCount = 14
     static let maximumSize: Int64 = 16 << 30
 
     /// Paths of EROFS images, the topmost first.
-    var images: [String]
+    public var images: [String]
     /// A directory with the directories `upper` and `work`, for an overlayfs with the option `userxattr`.
-    var writable: String
+    public var writable: String
+
+    public init(images: [String], writable: String) { (self.images, self.writable) = (images, writable) }
+
+    public var json: JSONValue {
+        var object = JSONObject()
+        object["images"] = .array(images.map { .string($0) })
+        object["writable"] = .string(writable)
+        return .object(object)
+    }
 
     /// - Returns: nil if the bundle has no such file.
     static func read(bundle: String) throws(RuntimeError) -> RootImages? {

@@ -48,4 +48,37 @@ struct EngineTests {
         #expect(try nacelle(["run", "--network", "host", "base", "id"]).status == 125)
         try clean()
     }
+
+    @Test("layers as EROFS images: the machine puts its root together; exec, cp, diff, commit and the next start see what it wrote")
+    func erofs() throws {
+        // A file system with user.* attributes.
+        try shell("mkdir \(folder)/data && truncate -s 512M \(folder)/data.ext4 && mkfs.ext4 -q \(folder)/data.ext4 && mount -o loop \(folder)/data.ext4 \(folder)/data")
+        defer { _ = try? run("/bin/umount", [folder + "/data"]) }
+        try shell("printf '[engine]\\nstorage_driver = \"erofs\"\\n' > \(folder)/config.toml && tar -C \(root) -cf \(folder)/base.tar .")
+        func nacelle(_ arguments: String...) throws -> Outcome { try self.nacelle(["--config", folder + "/config.toml"] + arguments) }
+        #expect(try nacelle("import", folder + "/base.tar", "base").status == 0)
+        let started = try nacelle("run", "-d", "--name", "one", "base", "sh", "-c", "grep -o 'overlay / overlay' /proc/mounts; echo new >/etc/new; echo web:x:77:77::/: >/etc/passwd; while :; do sleep 0.1; done")
+        #expect(started.status == 0, "\(started.errorText)")
+        try eventually("it is up") { (try? nacelle("exec", "one", "cat", "/etc/passwd").line) == "web:x:77:77::/:" }
+        #expect(try nacelle("logs", "one").line == "overlay / overlay")
+        #expect(try shell("grep -c \(folder)/data/ /proc/self/mounts || true") == "0")
+        #expect(try nacelle("exec", "-u", "web", "one", "id", "-u").line == "77")
+        #expect(try nacelle("cp", "one:/etc/new", folder + "/copied").status == 0)
+        #expect(try shell("cat \(folder)/copied") == "new")
+        let refused = try nacelle("cp", folder + "/copied", "one:/x")
+        #expect(refused.status != 0 && refused.errorText.contains("has its files for itself"), "\(refused.errorText)")
+        #expect(try nacelle("stop", "-t", "0", "one").status == 0)
+        #expect(try nacelle("diff", "one").text.split(separator: "\n").sorted() == ["A /etc/new", "C /etc", "C /etc/passwd"])
+        #expect(try nacelle("commit", "one", "changed").status == 0)
+        #expect(try nacelle("run", "--rm", "changed", "cat", "/etc/new", "/etc/passwd").text == "new\nweb:x:77:77::/:\n")
+        #expect(try nacelle("cp", folder + "/copied", "one:/x").status == 0)
+        #expect(try nacelle("start", "one").status == 0)
+        #expect(try nacelle("exec", "one", "cat", "/x", "/etc/new").text == "new\nnew\n")
+        #expect(try nacelle("rm", "-f", "one").status == 0)
+        // Namespaces of the host mount the same images.
+        #expect(try nacelle("run", "--rm", "--isolation", "namespace", "changed", "cat", "/etc/new").line == "new")
+        #expect(try shell("grep -c \(folder)/data/ /proc/self/mounts || true") == "0")
+        #expect(try nacelle("ps", "-aq").text == "")
+        try shell("umount \(folder)/data && rm -rf \(folder)")
+    }
 }
