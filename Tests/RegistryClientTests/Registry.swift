@@ -36,8 +36,12 @@ struct Registry: Sendable {
             let text = "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: \(directory)/store\n  delete:\n    enabled: true\nhttp:\n\(http)\(auth)"
             try text.write(toFile: directory + "/config.yml", atomically: true, encoding: .utf8)
             let process = Process()
-            process.executableURL = URL(fileURLWithPath: program)
-            process.arguments = ["serve", directory + "/config.yml"]
+            // It is ended by its signal, or when this process is gone, however that ended.
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = [
+                "-c", #"trap 'kill $pid' TERM; "$0" serve "$1" & pid=$!; while kill -0 "$2" 2>/dev/null && kill -0 $pid 2>/dev/null; do sleep 0.2; done; kill $pid 2>/dev/null; wait $pid"#, program,
+                directory + "/config.yml", "\(ProcessInfo.processInfo.processIdentifier)",
+            ]
             let log = directory + "/log"
             try "".write(toFile: log, atomically: true, encoding: .utf8)
             process.standardOutput = FileHandle(forWritingAtPath: log)
