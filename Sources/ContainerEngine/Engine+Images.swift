@@ -117,7 +117,7 @@ extension Engine {
             return SharedDescriptor(try OwnedDescriptor(opening: surroundings.absolute(path), flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644))
         }
         do {
-            let tree = SharedDescriptor(try root.with { (root: borrowing OwnedDescriptor) throws(SystemError) in try OwnedDescriptor(opening: ".", at: root, flags: O_RDONLY | O_DIRECTORY) })
+            let tree = try root.with { (root: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try OwnedDescriptor(opening: ".", at: root, flags: O_RDONLY | O_DIRECTORY)) }
             let nothing = SharedDescriptor(try OwnedDescriptor.emptyDirectory())
             let writer = try LayerWriter(.none) { (bytes) throws(SystemError) in try target.with { (file) throws(SystemError) in try file.writeAll(bytes) } }
             try TreeChanges.between(nothing, and: tree, copied: FileTime(seconds: .min, nanoseconds: 0)) { (change) throws(LayerError) in
