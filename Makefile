@@ -56,12 +56,17 @@ check: ## check imports, bans and scripts
 
 PREFIX ?= /usr/local
 .PHONY: install
-install: all ## install below PREFIX
+install: all ## install below PREFIX, with manual pages and completions
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/nacelle/guest
 	install -m 755 $(STAGE)/nacelle $(STAGE)/nacelle-oci $(DESTDIR)$(PREFIX)/bin/
 	ln -sf nacelle-oci $(DESTDIR)$(PREFIX)/bin/nacelle-oci-namespace
 	install -m 755 $(STAGE)/nacelle-vmm $(STAGE)/nacelle-init $(DESTDIR)$(PREFIX)/libexec/nacelle/
 	install -m 644 $(STAGE)/guest/vmlinux $(STAGE)/guest/root.erofs $(DESTDIR)$(PREFIX)/libexec/nacelle/guest/
+	@share=$(DESTDIR)$(PREFIX)/share; install -d $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d; \
+	for program in nacelle nacelle-oci; do scripts/manual $(STAGE)/$$program $$share/man/man1; done; \
+	$(STAGE)/nacelle --generate-completion-script bash >$$share/bash-completion/completions/nacelle; \
+	$(STAGE)/nacelle --generate-completion-script zsh >$$share/zsh/site-functions/_nacelle; \
+	$(STAGE)/nacelle --generate-completion-script fish >$$share/fish/vendor_completions.d/nacelle.fish
 
 .PHONY: clean
 clean: ## remove what was built here (the cache of kernels stays)

@@ -16,6 +16,8 @@ public protocol ContentProvider: Sendable {
 
 /// What happens while an image is pulled or pushed, for people who wait.
 public enum TransferEvent: Sendable, Hashable {
+    /// Of a pull: which image it is; what it consists of comes now.
+    case found(FetchedImage)
     /// It is about to come or go.
     case started(Descriptor)
     /// Bytes of the blob that have come or gone.
@@ -35,6 +37,7 @@ extension RegistryClient {
     /// - Throws: `RegistryError`, or what `receiver` throws. Blobs that were complete by then stay.
     public func pull(_ reference: Reference, platform: Platform, into receiver: any ContentReceiver, events: (@Sendable (TransferEvent) -> Void)? = nil) async throws -> FetchedImage {
         let image = try await image(reference, platform: platform)
+        events?(.found(image))
         var seen: Set<Digest> = []
         let blobs = ([image.content.config] + image.content.layers).filter { seen.insert($0.digest).inserted }
         try await inParallel(blobs, limits.parallelBlobs) { descriptor in

@@ -131,10 +131,10 @@ struct ContainerFlags: ParsableArguments {
     }
 
     /// Makes the container of what the command line says.
-    func create(_ engine: Engine, _ arguments: [String]) throws(EngineError) -> ContainerFolder {
+    func create(_ engine: Engine, _ arguments: [String], for verb: any ParsableCommand.Type) throws -> ContainerFolder {
         let arguments = arguments.first == "--" ? Array(arguments.dropFirst()) : arguments
         guard let what = arguments.first else { throw EngineError("nothing to run: an image is expected, or --rootfs and a directory (nacelle run --help)") }
-        try Refusal.check(what)
+        try Refusal.check(what, of: verb)
         let options = try options(engine, Array(arguments.dropFirst()))
         let roots = engine.roots(isDirectory: rootfs)
         if !rootfs { try Transfers.provide(what, pull: pull, platform: platform, tlsVerify: tlsVerify, engine) }

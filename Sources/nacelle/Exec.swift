@@ -25,7 +25,7 @@ struct Exec: ParsableCommand {
         if tty && interactive && isatty(0) == 0 { throw EngineError("-it: standard input is no terminal: leave -t out to pass a pipe or file on (-i)") }
         var words = arguments
         guard let name = words.first else { throw EngineError("exec: a container and a command are expected") }
-        try Refusal.check(name)
+        try Refusal.check(name, of: Self.self)
         words.removeFirst()
         if words.first == "--" { words.removeFirst() }
         var options = ExecOptions()

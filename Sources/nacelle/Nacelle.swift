@@ -111,8 +111,9 @@ enum Refusal {
         (["--log-driver"], "there is one form of logs: --no-log keeps none, --log-opt max-size= and max-file= bound them"),
     ]
 
-    /// Flags that do not exist come here as the first word of the command.
-    static func check(_ word: String) throws(EngineError) {
+    /// Flags that do not exist come here as the first word of the command, and so does `--help`.
+    static func check(_ word: String, of verb: any ParsableCommand.Type) throws {
+        if word == "--help" { throw CleanExit.helpRequest(verb) }
         guard word.hasPrefix("-") else { return }
         throw EngineError(find(in: [word]) ?? "unknown flag \(quoted(word)): --help lists those that there are")
     }

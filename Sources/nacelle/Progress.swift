@@ -53,14 +53,17 @@ final class Progress: Sendable {
 
     private static func note(_ event: TransferEvent, _ state: inout State) -> Bool {
         let descriptor: Descriptor
-        switch event { case .started(let of), .progress(let of, _), .finished(let of, _): descriptor = of }
+        switch event {
+        case .found: return false
+        case .started(let of), .progress(let of, _), .finished(let of, _): descriptor = of
+        }
         var index = state.blobs.firstIndex { $0.digest == descriptor.digest } ?? -1
         if index < 0 {
             state.blobs.append(Blob(digest: descriptor.digest, size: descriptor.size))
             index = state.blobs.count - 1
         }
         switch event {
-        case .started: return false
+        case .found, .started: return false
         case .progress(_, let bytes):
             state.blobs[index].moved = min(bytes, descriptor.size)
             return false

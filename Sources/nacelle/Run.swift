@@ -18,7 +18,7 @@ struct Run: ParsableCommand {
         if flags.tty && flags.interactive && !detach && isatty(0) == 0 {
             throw EngineError("-it: standard input is no terminal: leave -t out to pass a pipe or file on (-i)")
         }
-        let folder = try flags.create(engine, arguments)
+        let folder = try flags.create(engine, arguments, for: Self.self)
         if detach {
             do throws(EngineError) { try engine.start(folder, attach: false) } catch {
                 throw error
@@ -59,7 +59,7 @@ struct Create: ParsableCommand {
     @OptionGroup var flags: ContainerFlags
     @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The image (with --rootfs: the directory), and the command.", valueName: "IMAGE COMMAND")) var arguments: [String]
 
-    func run() throws { Output.line(try flags.create(try parent.engine(), arguments).id) }
+    func run() throws { Output.line(try flags.create(try parent.engine(), arguments, for: Self.self).id) }
 }
 
 struct Start: ParsableCommand {

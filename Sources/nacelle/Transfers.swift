@@ -31,7 +31,7 @@ enum Transfers {
         do throws(PlatformError) { return try Platform(text) } catch { throw EngineError("--platform: \(error)") }
     }
 
-    /// Fetches an image and unpacks its layers.
+    /// Fetches an image and unpacks its layers, those that are there while others are on their way.
     static func pull(_ name: String, platform: Platform, tlsVerify: Bool, isQuiet: Bool, _ engine: Engine) throws(EngineError) -> StoredImage {
         let reference = try Images.reference(name)
         let configuration = try client(tlsVerify ? nil : reference, engine)
@@ -42,12 +42,16 @@ enum Transfers {
             let lease = try store.lease()
             defer { lease.end() }
             let receiver = StoreReceiver(store: store, lease: lease)
-            let image = try Waiting.run { try await RegistryClient.withClient(configuration) { client in
-                try await client.pull(reference, platform: platform, into: receiver) { progress.show($0) }
-            } }
+            let arrivals = Arrivals(store, lease)
+            let image = try Waiting.run({ nudge in try await RegistryClient.withClient(configuration) { client in
+                try await client.pull(reference, platform: platform, into: receiver) { event in
+                    progress.show(event)
+                    arrivals.note(event)
+                    if case .finished = event { nudge() }
+                }
+            } }, onNudge: arrivals.unpack)
             progress.finish()
             let stored = try store.image(image.manifest.descriptor, platform: platform)
-            progress.say("Unpacking \(stored.manifest.layers.count) layers")
             try store.unpack(stored, lease: lease)
             try store.setName("\(reference)", to: image.root.descriptor, lease: lease)
             return stored
@@ -124,17 +128,34 @@ enum Waiting {
         init() throws(SystemError) { event = try WaitingEvent() }
     }
 
-    static func run<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) throws -> Value {
+    static func run<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) throws -> Value { try run({ _ in try await body() }, onNudge: {}) }
+
+    /// - Parameters:
+    ///   - body: gets a function that has this thread do `onNudge` soon.
+    ///   - onNudge: its error ends all.
+    static func run<Value: Sendable>(
+        _ body: @escaping @Sendable (_ nudge: @escaping @Sendable () -> Void) async throws -> Value, onNudge: () throws -> Void
+    ) throws -> Value {
         let outcome = try Outcome<Value>()
-        Task.detached {
+        let task = Task.detached {
             let result: Result<Value, any Error>
-            do { result = .success(try await body()) } catch { result = .failure(error) }
+            do { result = .success(try await body { outcome.event.signal() }) } catch { result = .failure(error) }
             outcome.result.withLock { $0 = result }
             outcome.event.signal()
         }
-        outcome.event.wait()
-        guard let result = outcome.result.withLock({ $0 }) else { throw EngineError("nothing came of it") }
-        return try result.get()
+        var failure: (any Error)?
+        while true {
+            outcome.event.wait()
+            if let result = outcome.result.withLock({ $0 }) {
+                if let failure { throw failure }
+                return try result.get()
+            }
+            guard failure == nil else { continue }
+            do { try onNudge() } catch {
+                failure = error
+                task.cancel()
+            }
+        }
     }
 }
 
@@ -145,6 +166,24 @@ private struct StoreReceiver: ContentReceiver {
 
     func contains(_ descriptor: Descriptor) throws -> Bool { try store.hold(descriptor, lease: lease) }
     func sink(for descriptor: Descriptor) throws -> any BlobSink { StoreSink(try store.beginBlob(descriptor, lease: lease), size: descriptor.size) }
+}
+
+/// Unpacks an image's layers from the base up, as far as they have come.
+private final class Arrivals: Sendable {
+    private let store: ImageStore
+    private let lease: Lease
+    private let found = Mutex<FetchedImage?>(nil)
+
+    init(_ store: ImageStore, _ lease: Lease) { (self.store, self.lease) = (store, lease) }
+
+    func note(_ event: TransferEvent) { if case .found(let image) = event { found.withLock { $0 = image } } }
+
+    func unpack() throws {
+        // What a layer unpacks to is in the configuration.
+        guard let image = found.withLock({ $0 }), try store.hold(image.content.config, lease: lease) else { return }
+        _ = try store.put(image.manifest.document.bytes, lease: lease)
+        _ = try store.unpackAvailable(try store.image(image.manifest.descriptor), lease: lease)
+    }
 }
 
 /// One blob on its way in. The client calls one method at a time.

@@ -81,6 +81,22 @@ struct CommandTests {
     private let machine: Machine
     init() throws { machine = try Machine() }
 
+    @Test("every verb explains itself")
+    func help() throws {
+        let machine = try Machine()
+        let overview = try machine.run(["--help"]).output
+        // Behind the heading, at two blanks; what goes on is further in.
+        let verbs = overview.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.dropFirst().filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.contains("'nacelle help") }
+            .compactMap { $0.split(separator: " ").first.map(String.init) }
+        #expect(verbs.count > 30 && verbs.contains("run"))
+        for verb in verbs {
+            let outcome = try machine.run([verb, "--help"])
+            #expect(outcome.status == 0 && outcome.output.hasPrefix("OVERVIEW: ") && outcome.errors.isEmpty, "\(verb): \(outcome.errors)")
+        }
+        // Behind the image it is the command's.
+        #expect(try machine.start(["--rm"], ["echo", "--help"]).output == "--help\n")
+    }
+
     @Test("streams and status are the program's; --rm leaves nothing", arguments: [0, 1, 42, 125, 255])
     func status(code: Int32) throws {
         let outcome = try machine.start(["--rm", "-i", "-e", "A=b"], ["sh", "-c", "cat; echo $A; echo err >&2; exit \(code)"], input: "typed\n")
