@@ -7,7 +7,7 @@ STAGE := .build/nacelle
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: dependencies
 dependencies:
@@ -34,7 +34,7 @@ build: dependencies ## build the host's programs
 all: kernel build guest ## everything that a machine needs, in .build/nacelle
 
 .PHONY: demo
-demo: all ## run busybox in a microVM and show what it saw
+demo: all ## run an image in a microVM, and again by way of a registry
 	@scripts/demo $(STAGE)
 
 .PHONY: test
@@ -49,6 +49,11 @@ fuzz: dependencies ## feed the parsers a million inputs each (COUNT=, SEED=)
 bench: all ## measure starts, containers in sequence and at once, and memory, beside runc, crun and QEMU
 	@scripts/install-dependencies bench
 	@scripts/bench $(STAGE)
+
+.PHONY: bench-images
+bench-images: all ## measure pulls, warm runs and the memory of ten machines of one image, beside skopeo, umoci and podman
+	@scripts/install-dependencies bench test
+	@bench/images $(STAGE) .build/bench-images.json
 
 .PHONY: check
 check: ## check imports, bans and scripts

@@ -83,7 +83,6 @@ struct CommandTests {
 
     @Test("every verb explains itself")
     func help() throws {
-        let machine = try Machine()
         let overview = try machine.run(["--help"]).output
         // Behind the heading, at two blanks; what goes on is further in.
         let verbs = overview.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.dropFirst().filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.contains("'nacelle help") }
