@@ -49,19 +49,27 @@ enum Identity {
         OwnProcess.setFileCreationMask(process.process.user.umask ?? 0o022)
     }
 
-    /// Before the change of user, who may lack the right to enter; again after it, who may have it where root has not (NFS root squash).
+    /// Before the change of user, who may lack the right to enter; after it only where root has no right and the user may have (NFS root squash).
     static func enterDirectoryEarly(_ process: InitProcess) throws(SetupError) {
         do throws(SystemError) {
             try OwnProcess.changeDirectory(process.process.cwd)
         } catch {
             if error.errno != .permissionDenied { throw directoryError(process, error) }
+            return
         }
+        try checkDirectory()
+        process.isInDirectory = true
     }
 
     static func enterDirectory(_ process: InitProcess) throws(SetupError) {
+        if process.isInDirectory { return }
         do throws(SystemError) {
             try OwnProcess.changeDirectory(process.process.cwd)
         } catch { throw directoryError(process, error) }
+        try checkDirectory()
+    }
+
+    private static func checkDirectory() throws(SetupError) {
         // A working directory outside the root would be a way out (CVE-2024-21626).
         let reachable = try doing("getcwd") { () throws(SystemError) in try OwnProcess.workingDirectoryIsReachable() }
         if !reachable { throw SetupError("current working directory is outside of container mount namespace root -- possible container breakout detected") }

@@ -31,6 +31,8 @@ final class InitProcess {
     var startState: [UInt8] = []
     /// The environment of the program.
     var environment: [String] = []
+    /// The working directory was entered before the change of user.
+    var isInDirectory = false
     /// The path to execute.
     var executable = ""
 

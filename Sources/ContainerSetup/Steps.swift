@@ -79,11 +79,12 @@ public enum Setup {
         },
         SetupStep("unknown capabilities", Capabilities.warnOfUnknown),
         SetupStep("descriptors", installDescriptors),
+        // Before a filter that may forbid to look where this is.
+        SetupStep("working directory, early", Identity.enterDirectoryEarly),
         SetupStep("seccomp, privileged", SystemCallFilter.loadPrivileged),
         // Raising one needs CAP_SYS_RESOURCE.
         SetupStep("limits", Scheduling.setLimits),
         SetupStep("bounding set", Capabilities.dropBounding),
-        SetupStep("working directory, early", Identity.enterDirectoryEarly),
         SetupStep("user", Identity.become),
         SetupStep("working directory", Identity.enterDirectory),
         SetupStep("capabilities", Capabilities.apply),

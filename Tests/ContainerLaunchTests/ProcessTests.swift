@@ -74,6 +74,26 @@ extension LaunchTests { @Suite struct ProcessTests {
         #expect(try capture.outcome(.exited(0), []).output == "started\n")
     }
 
+    /// The directory is entered, and looked at, before the filter; with the rights of before the change of user, as under runc.
+    @Test func aWorkingDirectoryThatFilterAndUserKeepFrom() throws {
+        let bundle = try TestBundle()
+        var rule = SeccompSpec.SystemCallRule()
+        (rule.names, rule.action) = (["getcwd"], .errno)
+        var seccomp = SeccompSpec()
+        seccomp.syscalls = [rule]
+        for isPrivileged in [true, false] {
+            let outcome = try run(
+                bundle.script("readlink /proc/self/cwd; ls; true") {
+                    $0.process?.cwd = "/secret"
+                    $0.process?.noNewPrivileges = !isPrivileged
+                    $0.process?.user = UserSpec(uid: 1000, gid: 1000)
+                    $0.linux?.seccomp = seccomp
+                    $0.mounts.append(MountSpec(destination: "/secret", type: "tmpfs", source: "tmpfs", options: ["mode=0700"]))
+                }, bundle)
+            #expect(outcome.output == "/secret\n" && outcome.error.contains("ermission denied"), "\(outcome.output)\(outcome.error)")
+        }
+    }
+
     @Test func aCreatedContainerThatIsNotStartedCanBeKilled() throws {
         let bundle = try TestBundle()
         let capture = try Capture()
