@@ -46,13 +46,9 @@ fuzz: dependencies ## feed the parsers a million inputs each (COUNT=, SEED=)
 	@scripts/fuzz $(or $(COUNT),1000000) $(or $(SEED),1)
 
 .PHONY: bench
-bench: all ## measure starts, containers in sequence and at once, and memory, beside runc, crun and QEMU
-	@scripts/install-dependencies bench
-	@scripts/bench $(STAGE)
-
-.PHONY: bench-images
-bench-images: all ## measure pulls, warm runs and the memory of ten machines of one image, beside skopeo, umoci and podman
+bench: all ## measure starts, memory, pulls, warm runs, beside runc, crun, QEMU, skopeo, umoci and podman
 	@scripts/install-dependencies bench test
+	@scripts/bench $(STAGE)
 	@bench/images $(STAGE) .build/bench-images.json
 
 .PHONY: check
