@@ -14,8 +14,10 @@ public enum WellKnown {
     /// Where the guest puts the container's root together when it is made of images, and where it mounts them: `0` beneath is the topmost.
     public static let rootMountPoint = "/run/nacelle/root"
     public static let imageMountPoint = "/run/nacelle/images"
-    /// The plan's annotation with the number of images: `/dev/pmem1` and so on, the topmost first. `rootfs` of the share then has `upper` and `work`.
-    public static let imagesAnnotation = "dev.nacelle.images"
+    /// Where it mounts the file system of the upper layer when that is not shared.
+    public static let upperMountPoint = "/run/nacelle/upper"
+    /// The plan's annotation that says of which images (`RootLayout`).
+    public static let rootAnnotation = "dev.nacelle.root"
     /// The plan's annotation with the container's state as the host knows it, for hooks in the guest. A plan has no others.
     public static let stateAnnotation = "dev.nacelle.state"
     /// nacelle-init, in the guest's root image.

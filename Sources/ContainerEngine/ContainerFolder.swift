@@ -10,6 +10,7 @@ public import OCISpec
 ///     state.json            the state, replaced as a whole
 ///     config.json           the bundle's
 ///     root-images.json      the bundle's, if the machine has put its root together itself since it was last started
+///     disk.ext4             what it writes, if it keeps that on a disk of its machine's
 ///     hosts, hostname       the container's own /etc/hosts and /etc/hostname
 ///     volumes/N             anonymous volumes
 ///     log, log.1 …          output
@@ -32,6 +33,7 @@ public struct ContainerFolder: Sendable {
 
     public var logPath: String { path + "/log" }
     public var configurationPath: String { path + "/config.json" }
+    var diskPath: String { path + "/" + UpperDisk.fileName }
     var runtimeLogPath: String { path + "/runtime.log" }
     var pidPath: String { path + "/pid" }
     var supervisorLogPath: String { path + "/supervisor.log" }

@@ -41,6 +41,7 @@ public struct ContainerOptions: Equatable, Sendable {
     /// A name or path; nil is nacelle-oci.
     public var runtime: String?
     public var log = LogSettings()
+    public var storage = StorageRequest()
 
     public init() {}
 }

@@ -39,6 +39,10 @@ public struct ContainerRecord: SpecObject {
     public var logSize: Int64 = 0
     public var logFiles = 0
     public var network = ""
+    /// Of a container in a machine.
+    public var upper = UpperPlace.shared
+    /// Bytes; 0 is none, or of a tmpfs half of the memory.
+    public var upperSize: Int64 = 0
 
     public init() {}
 
@@ -61,6 +65,8 @@ public struct ContainerRecord: SpecObject {
         try mapper.required("logSize", &logSize)
         try mapper.required("logFiles", &logFiles)
         try mapper.defaulted("network", &network, "")
+        try mapper.defaulted("upper", &upper, .shared)
+        try mapper.defaulted("upperSize", &upperSize, 0)
     }
 
     /// 0 files is no log.

@@ -81,7 +81,9 @@ private struct CopyEnd {
         }
         path = String(rest.drop { $0 == "/" })
         if let bundle, folder == nil {
-            root = try engine.openRoot(bundle, bundle.record(), isReadOnly: isReadOnly)
+            let record = try bundle.record()
+            try engine.checkHasFilesHere(record)
+            root = try engine.openRoot(bundle, record, isReadOnly: isReadOnly)
             return
         }
         do throws(SystemError) { root = SharedDescriptor(try OwnedDescriptor(opening: folder ?? "/", flags: O_PATH | O_DIRECTORY)) } catch { throw EngineError("cp: \(shown)", error) }

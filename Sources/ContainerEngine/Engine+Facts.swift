@@ -43,7 +43,14 @@ extension Engine {
             ("Memory", .integer(resources?.memory?.limit ?? 0)), ("MemorySwap", .integer(resources?.memory?.swap ?? 0)), ("CpuQuota", .integer(resources?.cpu?.quota ?? 0)),
             ("CpuShares", .integer(Int64(clamping: resources?.cpu?.shares ?? 0))), ("PidsLimit", .integer(resources?.pids?.limit ?? 0)),
             ("Capabilities", strings(spec.process?.capabilities?.bounding ?? [])), ("LogSize", .integer(record.logSize)), ("LogFiles", .integer(Int64(record.logFiles))),
+            ("StorageOpt", storage(record)),
         ])
+    }
+
+    /// Empty unless something was asked for, as Docker has it.
+    private static func storage(_ record: ContainerRecord) -> JSONValue {
+        if record.upper == .shared { return object([]) }
+        return object([("upper", .string(record.upper.rawValue))] + (record.upperSize > 0 ? [("size", .string("\(record.upperSize)"))] : []))
     }
 
     private static func mount(_ mount: MountSpec) -> JSONValue {

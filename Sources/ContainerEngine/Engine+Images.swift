@@ -65,6 +65,7 @@ extension Engine {
     private func made(_ folder: ContainerFolder) throws(EngineError) -> ContainerRecord {
         let record = try folder.record()
         guard record.rootfs.isEmpty else { throw EngineError("container \(record.name) was made of the directory \(record.rootfs), not of an image: there is nothing to compare it with") }
+        try checkHasFilesHere(record)
         return record
     }
 
@@ -109,6 +110,7 @@ extension Engine {
     /// - Parameter path: nil is standard output.
     public func export(_ folder: ContainerFolder, to path: String?) throws(EngineError) {
         let record = try folder.record()
+        try checkHasFilesHere(record)
         let wasRunning = view(folder).isRunning
         let roots = roots(of: record)
         let root = try openRoot(folder, record, isReadOnly: true)

@@ -51,6 +51,8 @@ public struct Engine: Sendable {
     /// Makes a container, which does not run yet.
     public func create(_ source: RootSource, _ options: ContainerOptions, roots: any RootFilesystems) throws(EngineError) -> ContainerFolder {
         try check(options)
+        try check(options.storage, options, source)
+        let (upper, upperSize) = try options.storage.place()
         let runtime = try OCIRuntime(options.runtime ?? standardRuntime, folders: store.folders, isolation: options.isolation, surroundings)
         let stopSignal: Int32
         if let asked = options.stopSignal { stopSignal = asked } else { stopSignal = try imageStopSignal(source.settings) }
@@ -66,6 +68,7 @@ public struct Engine: Sendable {
             (record.stopSignal, record.stopTimeout) = (stopSignal, options.stopTimeout)
             (record.logSize, record.logFiles) = (options.log.size, options.log.isKept ? options.log.files : 0)
             record.network = options.network.rawValue
+            (record.upper, record.upperSize) = (upper, upperSize)
             return record
         }
         do throws(EngineError) { try fill(folder, record, source, options, runtime, roots) } catch {
@@ -95,7 +98,7 @@ public struct Engine: Sendable {
     }
 
     /// nil for a runtime that has none to choose from.
-    private func isolation(of runtime: String, asked: String?) -> String? {
+    func isolation(of runtime: String, asked: String?) -> String? {
         guard runtime.split(separator: "/").last?.hasPrefix(OCIRuntime.ownName) == true else { return nil }
         return asked ?? (runtime.hasSuffix("-namespace") ? "namespace" : configuredIsolation?.rawValue ?? "microvm")
     }
@@ -107,6 +110,8 @@ public struct Engine: Sendable {
         _ folder: ContainerFolder, _ record: ContainerRecord, _ source: RootSource, _ options: ContainerOptions, _ runtime: OCIRuntime, _ roots: any RootFilesystems
     ) throws(EngineError) {
         try roots.make(for: record.id, source)
+        if record.upper != .shared { _ = try rootImages(folder, record) }
+        if record.upper == .disk { try UpperDisk.make(folder.diskPath, size: record.upperSize) }
         let path = try roots.mount(record)
         var conversion = Conversion(id: record.id, image: source.settings, options: options, rootfs: path, folder: folder.path)
         if surroundings.user != 0 {

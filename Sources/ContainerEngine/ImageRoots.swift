@@ -39,7 +39,7 @@ struct ImageRoots: RootFilesystems {
         try stored { (store) throws(StoreError) in
             let root = store.root(of: try store.container(record.id))
             guard let writable = root.writable, (1...RootImages.maximumCount).contains(root.images.count) else { return nil }
-            return RootImages(images: root.images, writable: writable)
+            return RootImages(images: root.images, upper: .shared(writable))
         }
     }
 

@@ -86,7 +86,7 @@ public final class Supervisor {
         try runtime.delete(record.id)
         var spec = try folder.configuration()
         let roots = engine.roots(of: record)
-        if engine.hasMachine(record), let images = try roots.images(record) {
+        if let images = try engine.rootImages(folder, record) {
             // Mounted here as well, two kernels would write to the directories of one overlay.
             try roots.unmount(record)
             try folder.replace(RootImages.fileName, images.json)

@@ -17,7 +17,7 @@ public struct GuestPlan: Sendable {
         public var field: String
     }
 
-    public let spec: RuntimeSpec
+    public private(set) var spec: RuntimeSpec
     public let shares: [Share]
     /// What the root is put together of in the guest; nil if it is a directory of the host.
     let rootImages: RootImages?
@@ -34,16 +34,18 @@ public struct GuestPlan: Sendable {
         self.rootImages = rootImages
         var guest = spec
         let root = spec.root ?? RootSpec(path: "rootfs")
-        var shares = [Share(name: WellKnown.rootfsShare, path: Creation.absolute(root.path, bundle), isReadOnly: false, field: "root.path")]
+        var shares: [Share] = []
+        func shareRoot(_ path: String, _ field: String) { shares.append(Share(name: WellKnown.rootfsShare, path: path, isReadOnly: false, field: field)) }
         guest.root = RootSpec(path: WellKnown.shareMountPoint + "/" + WellKnown.rootfsShare, readonly: root.readonly)
         if let rootImages {
-            shares[0].path = rootImages.writable
-            shares[0].field = "writable"
+            if case .shared(let path) = rootImages.upper { shareRoot(path, "writable") }
             guest.root?.path = WellKnown.rootMountPoint
-        }
+        } else { shareRoot(Creation.absolute(root.path, bundle), "root.path") }
+        var volumes = 0
         for index in guest.mounts.indices where guest.mounts[index].isBind {
             let mount = guest.mounts[index]
-            let name = WellKnown.volumeShare(shares.count - 1)
+            let name = WellKnown.volumeShare(volumes)
+            volumes += 1
             shares.append(Share(name: name, path: Creation.absolute(mount.source ?? "", bundle), isReadOnly: mount.isReadOnly, field: "mounts[\(index)].source"))
             guest.mounts[index].source = WellKnown.shareMountPoint + "/" + name
             // A share holds what is mounted below it, and has no peers on the host to propagate to.
@@ -58,7 +60,6 @@ public struct GuestPlan: Sendable {
         }
         guest.vm = nil
         guest.annotations = [:]
-        if let rootImages { guest.annotations[WellKnown.imagesAnnotation] = "\(rootImages.images.count)" }
         if guest.hooks != nil, let state { guest.annotations[WellKnown.stateAnnotation] = state.json.text() }
         if guest.linux == nil { guest.linux = LinuxSpec() }
         guest.linux?.cgroupsPath = "/container"
@@ -76,6 +77,16 @@ public struct GuestPlan: Sendable {
         guest.linux?.seccomp?.listenerMetadata = nil
         self.spec = guest
         self.shares = shares
+    }
+
+    /// Opens what the root is put together of, and tells the guest how it finds it.
+    /// - Parameter memory: the machine's, in MiB.
+    /// - Returns: nil if the root is a directory of the host.
+    mutating func openRoot(memory: UInt64) throws(RuntimeError) -> RootAttachment? {
+        guard let rootImages else { return nil }
+        let attachment = try RootAttachment(rootImages, memory: memory)
+        spec.annotations[WellKnown.rootAnnotation] = attachment.layout.text
+        return attachment
     }
 
     /// What of the limits is the guest's: processors, memory nodes and disks are named by the host's numbers, and hold there for the

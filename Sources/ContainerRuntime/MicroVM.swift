@@ -24,11 +24,12 @@ struct MicroVM: Sandbox {
     }
 
     func create(_ creation: Creation, _ record: inout ContainerRecord) throws(RuntimeError) {
-        let plan = try GuestPlan(creation.spec, bundle: creation.bundle, state: record.state(.creating))
+        var plan = try GuestPlan(creation.spec, bundle: creation.bundle, state: record.state(.creating))
         let settings = try MachineSettings(creation.spec, components: creation.components)
         (record.machineMemory, record.machineVCPUs) = (settings.memory, settings.vcpus)
+        let root = try plan.openRoot(memory: settings.memory)
         let group = creation.controlGroupDriver == .cgroupfs ? try HostControlGroup.makeForMachine(creation.spec, settings, &record, state, log) : nil
-        let (pid, connection) = try MachineProcess.start(settings, plan: plan, state: state, components: creation.components)
+        let (pid, connection) = try MachineProcess.start(settings, plan: plan, root: root, state: state, components: creation.components)
         record.pid = pid
         record.startTime = ProcessIdentity.startTime(of: pid) ?? 0
         try state.save(record)

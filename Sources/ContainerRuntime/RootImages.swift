@@ -2,28 +2,39 @@ internal import Glibc
 public import JSONText
 internal import LinuxSystem
 
-/// `root-images.json` beside config.json: a root for machines that is put together in the guest, of read-only EROFS images and one
-/// writable directory.
+/// `root-images.json` beside config.json: a root for machines that is put together in the guest, of read-only EROFS images and a place for what is written.
 ///
-/// The guest has the images as persistent memory (virtio-pmem, DAX), so that all machines use the host's one copy of each page; the directory is
-/// shared with it. A file of the bundle, and no annotation: an engine may pass on annotations of people who must not name files of the host.
+/// The guest has the images as persistent memory (virtio-pmem, DAX), so that all machines use the host's one copy of each page, or as disks (`RootAttachment`).
+/// A file of the bundle, and no annotation: an engine may pass on annotations of people who must not name files of the host.
 public struct RootImages: Equatable, Sendable {
+    /// Where what the container writes goes.
+    public enum Upper: Equatable, Sendable {
+        /// A directory of the host, shared with the guest, with the directories `upper` and `work`, for an overlayfs with the option `userxattr`.
+        case shared(String)
+        /// A file of the host with an ext4 file system, which is the guest's disk. No other machine may have it meanwhile.
+        case disk(String)
+        /// The guest's memory, at most so many bytes; 0 is half of it.
+        case tmpfs(Int64)
+    }
+
     public static let fileName = "root-images.json"
-    /// How many a machine has room for, beside the guest's own root and four more devices.
+    /// How many images, and a disk for the upper layer, a machine has room for, beside the guest's own root and four more devices.
     public static let maximumCount = 14
-    static let maximumSize: Int64 = 16 << 30
 
     /// Paths of EROFS images, the topmost first.
     public var images: [String]
-    /// A directory with the directories `upper` and `work`, for an overlayfs with the option `userxattr`.
-    public var writable: String
+    public var upper: Upper
 
-    public init(images: [String], writable: String) { (self.images, self.writable) = (images, writable) }
+    public init(images: [String], upper: Upper) { (self.images, self.upper) = (images, upper) }
 
     public var json: JSONValue {
         var object = JSONObject()
         object["images"] = .array(images.map { .string($0) })
-        object["writable"] = .string(writable)
+        switch upper {
+        case .shared(let path): object["writable"] = .string(path)
+        case .disk(let path): object["disk"] = .string(path)
+        case .tmpfs(let size): object["tmpfs"] = .integer(size)
+        }
         return .object(object)
     }
 
@@ -44,37 +55,34 @@ public struct RootImages: Equatable, Sendable {
 
     init(_ cursor: JSONCursor) throws(JSONShapeError) {
         let members = try cursor.object()
+        let uppers = ["writable", "disk", "tmpfs"]
         var unknown: [String] = []
-        members.addUnknown(besides: ["images", "writable"], to: &unknown)
-        if let field = unknown.first { throw JSONShapeError(path: field, problem: "there is no such setting; there are images, writable") }
+        members.addUnknown(besides: ["images"] + uppers, to: &unknown)
+        if let field = unknown.first { throw JSONShapeError(path: field, problem: "there is no such setting; there are images, \(uppers.joined(separator: ", "))") }
         images = try members.required("images").strings()
-        writable = try members.required("writable").string()
-        guard (1...RootImages.maximumCount).contains(images.count) else {
-            throw JSONShapeError(path: "images", problem: "has \(images.count) entries: a machine takes 1 to \(RootImages.maximumCount)")
+        let given = uppers.filter { members[$0] != nil }
+        guard given.count == 1, let field = given.first else {
+            let problem = given.isEmpty ? "there is no place for what is written" : "\(given.joined(separator: " and ")) exclude each other"
+            throw JSONShapeError(path: "", problem: "\(problem): one of \(uppers.joined(separator: ", ")) is expected")
         }
-        for (index, path) in images.enumerated() where !path.hasPrefix("/") { throw JSONShapeError(path: "images[\(index)]", problem: "\(quoted(path)) is not an absolute path") }
-        guard writable.hasPrefix("/") else { throw JSONShapeError(path: "writable", problem: "\(quoted(writable)) is not an absolute path") }
+        let value = try members.required(field)
+        switch field {
+        case "writable": upper = .shared(try Self.absolute(value.string(), field))
+        case "disk": upper = .disk(try Self.absolute(value.string(), field))
+        default:
+            let size = try value.integer(Int64.self)
+            guard size >= 0 else { throw JSONShapeError(path: field, problem: "\(size) is no size in bytes") }
+            upper = .tmpfs(size)
+        }
+        let limit = field == "disk" ? RootImages.maximumCount - 1 : RootImages.maximumCount
+        guard (1...limit).contains(images.count) else {
+            throw JSONShapeError(path: "images", problem: "has \(images.count) entries: a machine takes 1 to \(limit)\(field == "disk" ? " beside a disk" : "")")
+        }
+        for (index, path) in images.enumerated() { _ = try Self.absolute(path, "images[\(index)]") }
     }
 
-    /// Opens every image, for the machine's process to map.
-    func open() throws(RuntimeError) -> [SharedDescriptor] {
-        var descriptors: [SharedDescriptor] = []
-        for (index, path) in images.enumerated() {
-            let problem: String?
-            do throws(SystemError) {
-                // A FIFO would keep it waiting.
-                let file = SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_RDONLY | O_NONBLOCK))
-                problem = try file.with(Self.problem)
-                descriptors.append(file)
-            } catch { problem = "\(error.errno)" }
-            if let problem { throw RuntimeError("\(RootImages.fileName): images[\(index)]: \(path): \(problem)") }
-        }
-        return descriptors
-    }
-
-    private static func problem(_ file: borrowing OwnedDescriptor) throws(SystemError) -> String? {
-        let size = try file.size()
-        guard (4096...maximumSize).contains(size), size % 4096 == 0 else { return "its size of \(size) bytes is none of an EROFS image up to 16 GiB" }
-        return try file.bytes(at: 1024, count: 4) == [0xE2, 0xE1, 0xF5, 0xE0] ? nil : "is not an EROFS image"
+    private static func absolute(_ path: String, _ field: String) throws(JSONShapeError) -> String {
+        guard path.hasPrefix("/") else { throw JSONShapeError(path: field, problem: "\(quoted(path)) is not an absolute path") }
+        return path
     }
 }

@@ -15,6 +15,8 @@ public enum GuestSystem {
         public static let noDevices = MountFlags(rawValue: 4)
         /// MS_NOEXEC
         public static let noExecute = MountFlags(rawValue: 8)
+        /// MS_NOATIME
+        public static let noAccessTimes = MountFlags(rawValue: 1024)
     }
 
     /// Mounts a file system by mount(2).

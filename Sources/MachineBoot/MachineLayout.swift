@@ -22,18 +22,18 @@ public enum MachineLayout {
     /// Devices that fit on the pins.
     public static let maximumDevices = ioapicPins - firstDevicePin
 
-    /// The first address for persistent memory above a guest's memory: whole memory sections (128 MiB), so that
-    /// it shares none with memory.
+    /// The first address for persistent memory above a guest's memory.
     public static func persistentMemoryBase(memorySize: UInt64) -> GuestAddress {
-        let top = memorySize > lowMemoryLimit ? highMemoryBase.rawValue + (memorySize - lowMemoryLimit) : highMemoryBase.rawValue
-        let section: UInt64 = 128 << 20
-        return GuestAddress((top + section - 1) / section * section)
+        nextSection(memorySize > lowMemoryLimit ? highMemoryBase.rawValue + (memorySize - lowMemoryLimit) : highMemoryBase.rawValue)
     }
 
     /// The next one above such memory.
-    public static func persistentMemoryBase(after region: GuestMemory.Region) -> GuestAddress {
+    public static func persistentMemoryBase(after region: GuestMemory.Region) -> GuestAddress { nextSection(region.base.rawValue + UInt64(region.count)) }
+
+    /// Whole memory sections (128 MiB), so that it shares none with what lies below.
+    private static func nextSection(_ end: UInt64) -> GuestAddress {
         let section: UInt64 = 128 << 20
-        return GuestAddress((region.base.rawValue + UInt64(region.count) + section - 1) / section * section)
+        return GuestAddress((end + section - 1) / section * section)
     }
 
     // What the boot loader places below 1 MiB; the kernel reserves or copies it before it reuses the memory.

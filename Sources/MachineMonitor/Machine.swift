@@ -103,20 +103,19 @@ public final class Machine: @unchecked Sendable {
 
     private static func mapRoot(_ configuration: MachineConfiguration) throws(MachineError) -> GuestMemory.Region {
         let path = configuration.imagePath
-        let erofsMagic: [UInt8] = [0xE2, 0xE1, 0xF5, 0xE0]
         let size: Int64
-        let magic: [UInt8]
+        let isImage: Bool
         let mapping: Mapping
         do throws(SystemError) {
             let file = try OwnedDescriptor(opening: path, flags: O_RDONLY)
             size = try file.size()
-            magic = try file.bytes(at: 1024, count: 4)
+            isImage = try file.holds(.erofs)
             mapping = try Mapping(file.rawValue, count: Int(max(size, 1)), protection: PROT_READ, flags: MAP_SHARED)
         } catch { throw .image(path: path, "\(error)") }
         guard size > 0, size % imageAlignment == 0 else {
             throw .image(path: path, "its size (\(size) bytes) is not a multiple of 16 MiB: it is truncated or no guest image")
         }
-        guard magic == erofsMagic else { throw .image(path: path, "it is not an EROFS image") }
+        guard isImage else { throw .image(path: path, "it is not an EROFS image") }
         return GuestMemory.Region(base: MachineLayout.persistentMemoryBase(memorySize: configuration.memory), mapping: mapping, isWritable: false)
     }
 

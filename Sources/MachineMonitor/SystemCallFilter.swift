@@ -66,6 +66,13 @@ public struct SystemCallFilter: Sendable {
         "setfsuid", "setfsgid", "setgroups", "capset", "capget",
     ].map { Rule($0) })
 
+    /// A disk's thread: one open file and the events that wake it.
+    public static let block = SystemCallFilter(rules: common + [
+        Rule("preadv"), Rule("pwritev"),  // what the guest reads and writes
+        Rule("fdatasync"),  // its flushes
+        Rule("fallocate"),  // what it discards or wants zeros in
+    ])
+
     /// Binds the calling thread, for good.
     public func install() throws(SystemError) {
         guard let context = unsafe seccomp_init(UInt32(0x8000_0000)) else { throw SystemError(.noMemory, "seccomp_init") }  // SCMP_ACT_KILL_PROCESS

@@ -10,6 +10,12 @@ struct MachineDescription {
         var isReadOnly: Bool
     }
 
+    /// A file that is a disk of the guest.
+    struct Disk {
+        var descriptor: Int32
+        var isReadOnly: Bool
+    }
+
     struct Invalid: Error, CustomStringConvertible {
         let description: String
     }
@@ -32,6 +38,8 @@ struct MachineDescription {
     var shares: [Share] = []
     /// Descriptors of read-only images beside the guest's root, which the guest has as persistent memory.
     var images: [Int32] = []
+    /// In the order in which the guest names them: `vda` …
+    var disks: [Disk] = []
 
     init(_ text: String) throws(Invalid) {
         for line in text.split(separator: "\n") {
@@ -58,10 +66,20 @@ struct MachineDescription {
             case "probe": needsProbe = value == "1"
             case _ where key.hasPrefix("share."): shares.append(try Self.share(value))
             case _ where key.hasPrefix("image."): images.append(try number(6...Int32.max))
+            case _ where key.hasPrefix("disk."): disks.append(try Self.disk(value))
             default: throw Invalid(description: "machine description: unknown key `\(key)`: runtime and VMM must come from one build")
             }
         }
         guard !kernel.isEmpty, !image.isEmpty, memoryMiB > 0 else { throw Invalid(description: "machine description: kernel, image and memory are needed") }
+    }
+
+    /// `DESCRIPTOR:ro|rw`
+    private static func disk(_ text: String) throws(Invalid) -> Disk {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, let descriptor = Int32(parts[0]), descriptor > 5, parts[1] == "ro" || parts[1] == "rw" else {
+            throw Invalid(description: "machine description: malformed disk `\(text)`")
+        }
+        return Disk(descriptor: descriptor, isReadOnly: parts[1] == "ro")
     }
 
     /// `NAME:DESCRIPTOR:ro|rw`

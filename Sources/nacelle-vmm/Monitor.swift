@@ -10,7 +10,10 @@ import VirtioDevices
 final class Monitor {
     private let loop: EventLoop
     private let machine: Machine
-    private let files: FileSystemDevice?
+    /// Devices that have threads.
+    private let files: FileSystemDevice
+    private let disks: [BlockDevice]
+    private let servesFiles: Bool
     private let session: Session
     private let control: OwnedDescriptor
     private let log: Log
@@ -53,7 +56,8 @@ final class Monitor {
         let vsock = try VsockDevice(loop: loop)
         let streams = StreamPorts(vsock, processDescriptors: processDescriptors)
         session = Session(streams: streams, log: log, trace: trace) { status in exitProcess(as: status) }
-        files = try Self.attach(description, to: machine, vsock: vsock, console: console, log: log)
+        (files, disks) = try Self.attach(description, to: machine, vsock: vsock, console: console, log: log)
+        servesFiles = !description.shares.isEmpty
         try machine.load()
         trace.mark("machine built")
         vsock.listen(port: WellKnown.controlPort, once: true) { [session] connection in session.connected(AgentLink(connection)) }
@@ -67,22 +71,27 @@ final class Monitor {
 
     private struct Refused: Error, CustomStringConvertible { let description: String }
 
-    private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?, log: Log) throws -> FileSystemDevice? {
+    private static func attach(_ description: MachineDescription, to machine: Machine, vsock: VsockDevice, console: SharedDescriptor?, log: Log) throws -> (FileSystemDevice, [BlockDevice]) {
         // In this order the guest numbers them: its root is /dev/pmem0.
         for image in machine.images { try machine.attach(PersistentMemoryDevice(start: image.base, size: UInt64(image.count))) }
+        let disks = try description.disks.enumerated().map { index, disk in
+            try BlockDevice(file: OwnedDescriptor(owning: disk.descriptor), readOnly: disk.isReadOnly, identifier: "nacelle-\(index)", log: { log.warning($0) })
+        }
+        for disk in disks { try machine.attach(disk) }
         try machine.attach(vsock)
         let shares = try description.shares.map { share in
             try FileSystemDevice.Share(
                 name: share.name, descriptor: try Jail.detach(OwnedDescriptor(owning: share.descriptor), readOnly: share.isReadOnly), readOnly: share.isReadOnly)
         }
-        let files = shares.isEmpty ? nil : try FileSystemDevice(tag: WellKnown.shareTag, shares: shares, log: { log.warning($0) })
-        if let files { try machine.attach(files) }
+        // Empty if there are none: the guest mounts it before it knows.
+        let files = try FileSystemDevice(tag: WellKnown.shareTag, shares: shares, log: { log.warning($0) })
+        try machine.attach(files)
         try machine.attach(EntropyDevice())
         if let console {
             try machine.attach(ConsoleDevice(output: try console.duplicate()))
             machine.setDebugOutput(console)
         }
-        return files
+        return (files, disks)
     }
 
     /// Serves until the container ends; the process exits from within.
@@ -118,7 +127,7 @@ final class Monitor {
         // /proc is gone after this.
         let profile = try appArmorProfile.map { (name) throws(SystemError) in (name: name, attribute: SharedDescriptor(try AppArmor.open(.current))) }
         if try !Jail.leaveFileSystem() { log.warning("neither root nor in a user namespace: the machine's process keeps the host's file system in view") }
-        try Jail.dropCapabilities(servesFiles: files != nil)
+        try Jail.dropCapabilities(servesFiles: servesFiles)
         // After the bounding set was emptied, which a profile may not allow; before new privileges are forbidden, for then a process that is
         // confined already could only be confined further.
         if let profile { try enter(profile.name, by: profile.attribute) }
@@ -132,7 +141,8 @@ final class Monitor {
             }
         }
         trace.mark("kernel entered")
-        try files?.startWorkers(prepare: { bind(.fileServer) })
+        try files.startWorkers(prepare: { bind(.fileServer) })
+        for disk in disks { try disk.startWorkers(prepare: { bind(.block) }) }
         try machine.start(prepareThread: { bind(.vcpu) })
         bind(.eventLoop)
     }

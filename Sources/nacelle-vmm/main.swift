@@ -3,7 +3,7 @@
 //     3  a listening Unix socket, the control socket
 //     4  the machine's description (MachineDescription)
 //     5  the log
-//     6… the shares that the description names
+//     6… the shares, images and disks that the description names
 //
 // The process stands for the container: it ends with the status of the container's process.
 

@@ -44,6 +44,7 @@ struct ContainerFlags: ParsableArguments {
     @Option(help: "How it is kept apart from this host: microvm, namespace or auto (nacelle-oci's).") var isolation: String?
     @Option(help: "OCI runtime by name or path instead of nacelle-oci: runc, crun …") var runtime: String?
     @Option(help: ArgumentHelp("max-size=SIZE or max-file=COUNT of log files. Repeatable.", valueName: "NAME=VALUE")) var logOpt: [String] = []
+    @Option(help: ArgumentHelp("Where a machine keeps what it writes, with the storage driver erofs: upper=shared, upper=disk or upper=tmpfs; size=SIZE of a disk (10g otherwise) or tmpfs. Repeatable.", valueName: "NAME=VALUE")) var storageOpt: [String] = []
     @Flag(help: "Keep no log.") var noLog = false
     @Option(help: ArgumentHelp("File that gets the container's id; it must not exist.", valueName: "file")) var cidfile: String?
 
@@ -92,6 +93,7 @@ struct ContainerFlags: ParsableArguments {
         options.resources = try resources()
         options.log = engine.standardLog
         options.log.isKept = !noLog
+        for text in storageOpt { try options.storage.add(text) }
         for text in logOpt { try FlagValues.logOption(text, &options.log) }
         return options
     }

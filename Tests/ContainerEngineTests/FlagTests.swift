@@ -36,6 +36,12 @@ private let wrong: [(complaint: String, body: @Sendable () throws -> Void)] = [
     ("--label \"=v\": NAME=VALUE is expected", { _ = try FlagValues.pair("=v", flag: "--label", valueNeeded: false) }),
     ("--log-opt max-size=1: a size of 4k or more is expected, such as 10m", { var log = LogSettings(); try FlagValues.logOption("max-size=1", &log) }),
     ("--log-opt \"colour=red\": there are max-size= and max-file=", { var log = LogSettings(); try FlagValues.logOption("colour=red", &log) }),
+    ("--storage-opt upper=ram: there are shared, disk, tmpfs", { var storage = StorageRequest(); try storage.add("upper=ram") }),
+    ("--storage-opt size=big: a size is expected, such as 10g", { var storage = StorageRequest(); try storage.add("size=big") }),
+    ("--storage-opt \"dm.size=1\": there are upper= and size=", { var storage = StorageRequest(); try storage.add("dm.size=1") }),
+    ("--storage-opt size=: 1048576 bytes cannot be a disk's: 16m to 8t can", { var storage = StorageRequest(); try storage.add("size=1m"); _ = try storage.place() }),
+    ("--storage-opt size=: a shared upper layer has no size: leave upper=shared out for a disk, or say upper=tmpfs",
+     { var storage = StorageRequest(); try storage.add("size=1g"); try storage.add("upper=shared"); _ = try storage.place() }),
     ("--security-opt \"label=x\": there are seccomp=FILE, seccomp=unconfined, apparmor=PROFILE, apparmor=unconfined and no-new-privileges",
      { var request = SecurityRequest(); try request.add("label=x") { _ throws(EngineError) in [] } }),
     ("seccomp profile p: defaultAction: is missing", { var request = SecurityRequest(); try request.add("seccomp=p") { _ throws(EngineError) in Array("{}".utf8) } }),
@@ -53,6 +59,17 @@ struct FlagTests {
     func complaint(index: Int) {
         let error = #expect(throws: EngineError.self) { try wrong[index].body() }
         #expect(error?.message == wrong[index].complaint)
+    }
+
+    @Test("where a machine keeps what it writes", arguments: [
+        ([], .shared, 0), (["upper=shared"], .shared, 0), (["size=64m"], .disk, 64 << 20), (["upper=disk"], .disk, 10 << 30), (["upper=disk", "size=16777217"], .disk, 16 << 20 + 4096),
+        (["upper=tmpfs"], .tmpfs, 0), (["size=1m", "upper=tmpfs"], .tmpfs, 1 << 20),
+    ] as [([String], UpperPlace, Int64)])
+    func storage(words: [String], upper: UpperPlace, size: Int64) throws {
+        var request = StorageRequest()
+        for word in words { try request.add(word) }
+        let place = try request.place()
+        #expect(place.upper == upper && place.size == size)
     }
 
     @Test("right values")

@@ -49,6 +49,38 @@ struct EngineTests {
         try clean()
     }
 
+    @Test("what a machine writes is on a disk of its own, as large as was asked for, or in its memory")
+    func storageOptions() throws {
+        try shell("printf '[engine]\\nstorage_driver = \"erofs\"\\n' > \(folder)/config.toml && tar -C \(root) -cf \(folder)/base.tar .")
+        func nacelle(_ arguments: String...) throws -> Outcome { try self.nacelle(["--config", folder + "/config.toml"] + arguments) }
+        #expect(try nacelle("import", folder + "/base.tar", "base").status == 0)
+        let script = "cat /kept; echo kept >/kept; cat /dev/zero >/big; /bin/busybox stat -f -c %b /; /bin/busybox rm /big"
+        let first = try nacelle("run", "--name", "one", "--storage-opt", "size=64m", "base", "/bin/busybox", "sh", "-c", script)
+        #expect(first.status == 0 && first.errorText.contains("No space left on device"), "\(first.errorText)")
+        // Blocks of 4 KiB; the file system's own are not in it.
+        let blocks = Int(first.line) ?? 0
+        #expect(blocks > 12 << 8 && blocks <= 64 << 8, "\(first.text)")
+        #expect(try nacelle("start", "-a", "one").text.hasPrefix("kept\n"))
+        #expect(try nacelle("inspect", "--format", "{{json .HostConfig.StorageOpt}}", "one").line == #"{"upper":"disk","size":"67108864"}"#)
+        #expect(try shell("stat -c %s \(folder)/data/containers/*/disk.ext4") == "67108864")
+        for verb in [["diff", "one"], ["commit", "one", "x"], ["export", "one"], ["cp", "one:/kept", folder + "/x"]] {
+            let refused = try self.nacelle(["--config", folder + "/config.toml"] + verb)
+            #expect(refused.status != 0 && refused.errorText.contains("keeps its files on a disk of its machine's"), "\(verb): \(refused.errorText)")
+        }
+        #expect(try nacelle("rm", "one").status == 0)
+        let memory = try nacelle("run", "--rm", "--storage-opt", "upper=tmpfs", "--storage-opt", "size=1m", "base", "/bin/busybox", "sh", "-c", "cat /dev/zero >/big; /bin/busybox stat -f -c %b /")
+        #expect(memory.line == "256" && memory.errorText.contains("No space left on device"), "\(memory.text)\(memory.errorText)")
+        for (flags, why) in [(["--isolation", "namespace"], "only a machine"), (["--runtime", "runc"], "runc has no machine")] {
+            let refused = try self.nacelle(["--config", folder + "/config.toml", "run", "--storage-opt", "size=1g"] + flags + ["base", "true"])
+            #expect(refused.status == 125 && refused.errorText.contains("--storage-opt: \(why)"), "\(refused.errorText)")
+        }
+        let directory = try nacelle("run", "--storage-opt", "upper=disk", "--rootfs", root, "true")
+        #expect(directory.status == 125 && directory.errorText.contains("--rootfs"), "\(directory.errorText)")
+        let driver = try self.nacelle(["run", "--storage-opt", "upper=disk", "base", "true"])
+        #expect(driver.status == 125 && driver.errorText.contains("storage_driver = \"erofs\""), "\(driver.errorText)")
+        try clean()
+    }
+
     @Test("layers as EROFS images: the machine puts its root together; exec, cp, diff, commit and the next start see what it wrote")
     func erofs() throws {
         // A file system with user.* attributes.

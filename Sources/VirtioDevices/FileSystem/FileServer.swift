@@ -9,7 +9,7 @@ internal import Virtio
 ///
 /// Nothing that the guest sends is ever resolved as a path: a request names a node, whose descriptor is open, and at most one
 /// component beneath it, which is opened with O_NOFOLLOW. So no symbolic link is followed on the host and no `..` climbs.
-final class FileServer: Sendable {
+final class FileServer: ChainServer {
     struct Session: Sendable {
         var isOpen = false
         var features: Fuse.Features = []
@@ -63,16 +63,18 @@ final class FileServer: Sendable {
 
     // MARK: One request
 
-    /// What became of a chain.
-    enum Outcome: Equatable {
-        /// It goes back to the driver, with so many bytes written.
-        case used(Int)
-        /// There is no room for the reply that it needs.
-        case broken
+    let name = "virtio-fs"
+
+    func prepareThread() throws(SystemError) { try links.enterOnThisThread() }
+
+    func serve(_ chain: DescriptorChain, announce: () -> Void) -> ChainOutcome {
+        let header = FuseHeader(chain.readable.bytes(count: Fuse.requestHeader))
+        if let header, Fuse.Opcode(rawValue: header.opcode)?.isSlow == true { announce() }
+        return handle(header, chain)
     }
 
     /// Serves a request and writes its reply. `header` is a copy of the chain's start, nil when that is too short.
-    func handle(_ header: FuseHeader?, _ chain: DescriptorChain) -> Outcome {
+    func handle(_ header: FuseHeader?, _ chain: DescriptorChain) -> ChainOutcome {
         let opcode = header.flatMap { Fuse.Opcode(rawValue: $0.opcode) }
         let hasReply = opcode?.hasReply ?? true
         if hasReply && chain.writable.byteCount < Fuse.replyHeader { return .broken }

@@ -170,6 +170,7 @@ public final class Agent {
         // It may be why it has ended, so it is told first.
         backend.checkOutOfMemory()
         process.streams.whenOutputsDrained(toTheEnd: process.endsNamespace) { [weak self] in
+            if identifier == .container { self?.backend.saveFiles() }
             self?.control.send(.exited(process: identifier, status: status), request: 0)
         }
         forgetIfDone(identifier)

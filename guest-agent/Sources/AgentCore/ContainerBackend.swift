@@ -24,6 +24,8 @@ public protocol ContainerBackend: AnyObject {
     func traits(processPlan: [UInt8]) throws(Failure) -> ProcessTraits
     /// Runs a further process, in a control group below the container's when one is named; returns when it has exec'd.
     func execute(processPlan: [UInt8], group: String, streams: ChildStreams?) throws(Failure) -> StartedProcess
+    /// The container has ended: what it wrote to a disk of the machine's, and the guest's kernel still holds, goes there. The machine ends without further notice.
+    func saveFiles()
     /// The pids of all processes of the container, as the agent's pid namespace numbers them.
     func processes() throws(Failure) -> [Int32]
     /// Sends a signal to every process of the container.

@@ -60,33 +60,4 @@ public enum GuestSetup {
         try makeDirectory(WellKnown.shareMountPoint, mode: 0o711)
         try GuestSystem.mount("virtiofs", source: WellKnown.shareTag, at: WellKnown.shareMountPoint, [])
     }
-
-    /// Puts the container's root together: so many read-only images, the topmost first, beneath the shared writable directory.
-    ///
-    /// The attributes by which overlayfs marks are `user.`'s: the host's process that writes them may not set others.
-    public static func mountRoot(images count: Int) throws(SystemError) {
-        try makeDirectory(WellKnown.imageMountPoint, mode: 0o711)
-        var layers: [String] = []
-        for index in 0..<count {
-            let device = "/dev/pmem\(index + 1)", layer = "\(WellKnown.imageMountPoint)/\(index)"
-            try waitForDevice(device)
-            try makeDirectory(layer)
-            try GuestSystem.mount("erofs", source: device, at: layer, .readOnly, options: "dax=always")
-            layers.append(layer)
-        }
-        try makeDirectory(WellKnown.rootMountPoint)
-        let share = WellKnown.shareMountPoint + "/" + WellKnown.rootfsShare
-        try GuestSystem.mount(
-            "overlay", at: WellKnown.rootMountPoint, options: "lowerdir=\(layers.joined(separator: ":")),upperdir=\(share)/upper,workdir=\(share)/work,userxattr")
-    }
-
-    /// The kernel finds persistent memory while PID 1 runs already.
-    private static func waitForDevice(_ path: String) throws(SystemError) {
-        for _ in 0..<2000 {
-            do throws(SystemError) {
-                _ = try OwnedDescriptor(opening: path, flags: O_PATH)
-                return
-            } catch { sleep(milliseconds: 1) }
-        }
-    }
 }

@@ -12,6 +12,8 @@ public final class LaunchBackend: ContainerBackend {
     private let log: (String) -> Void
     private var launcher: ContainerLauncher?
     private var container: LaunchedContainer?
+    /// The file system of a disk that the container writes to.
+    private var disk: SharedDescriptor?
     private var outOfMemory: (watch: OutOfMemoryWatch, body: (UInt64) -> Void)?
 
     /// - Parameters:
@@ -29,9 +31,9 @@ public final class LaunchBackend: ContainerBackend {
         // A guest has one container, whatever place the host's groups have for it.
         if spec.linux == nil { spec.linux = LinuxSpec() }
         spec.linux?.cgroupsPath = LaunchBackend.controlGroup
-        if let text = spec.annotations[WellKnown.imagesAnnotation] {
-            guard let count = Int(text), count > 0 else { throw Failure(.other, "\(WellKnown.imagesAnnotation): not a number of images") }
-            do throws(SystemError) { try GuestSetup.mountRoot(images: count) } catch { throw Failure(.other, "the container's root cannot be put together: \(error)") }
+        if let text = spec.annotations[WellKnown.rootAnnotation] {
+            guard let layout = RootLayout(text) else { throw Failure(.other, "\(WellKnown.rootAnnotation): \(text): is no root's layout") }
+            do throws(SystemError) { disk = try GuestRoot.mount(layout) } catch { throw Failure(.other, "the container's root cannot be put together: \(error)") }
         }
         let launcher = ContainerLauncher(plan: spec, identifier: "container", initProgram: initProgram)
         if let text = spec.annotations[WellKnown.stateAnnotation] {
@@ -100,6 +102,10 @@ public final class LaunchBackend: ContainerBackend {
 
     public func checkOutOfMemory() {
         if let outOfMemory, outOfMemory.watch.take() { outOfMemory.body(outOfMemory.watch.kills) }
+    }
+
+    public func saveFiles() {
+        do throws(SystemError) { try disk?.with { (disk) throws(SystemError) in try disk.synchronizeFileSystem() } } catch { log("the container's disk: \(error)") }
     }
 
     private func existing() throws(LaunchError) -> LaunchedContainer {

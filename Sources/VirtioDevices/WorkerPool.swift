@@ -3,9 +3,28 @@ internal import LinuxSystem
 internal import Synchronization
 internal import Virtio
 
-/// The device's threads: they take requests off the queues, serve them, and give them back.
+/// What answers a device's requests, on any thread of its pool.
+protocol ChainServer: Sendable {
+    /// Of its threads, and in log lines.
+    var name: String { get }
+    var log: @Sendable (String) -> Void { get }
+    /// Called on each thread before it is bound to its system calls.
+    func prepareThread() throws(SystemError)
+    /// Serves a request and writes its answer into the chain. Before it begins what may take long it calls `announce`, which tells the driver of the answers so far.
+    func serve(_ chain: DescriptorChain, announce: () -> Void) -> ChainOutcome
+}
+
+/// What became of a chain.
+enum ChainOutcome: Equatable {
+    /// It goes back to the driver, with so many bytes written.
+    case used(Int)
+    /// There is no room for the answer that it needs.
+    case broken
+}
+
+/// A device's threads: they take requests off the queues, have them served, and give them back.
 ///
-/// They are few, and started before the guest runs, so that each can be bound to what a file server needs. While one waits for a
+/// They are few, and started before the guest runs, so that each can be bound to what its server needs. While one waits for a
 /// slow disk, another goes on.
 final class WorkerPool: Sendable {
     /// The queues of an activated device.
@@ -38,11 +57,11 @@ final class WorkerPool: Sendable {
     private static let announcementLimit = 8
 
     private let state = Mutex(State())
-    private let server: FileServer
+    private let server: any ChainServer
     private let work: WaitingEvent
     private let done: WaitingEvent
 
-    init(_ server: FileServer) throws(SystemError) {
+    init(_ server: any ChainServer) throws(SystemError) {
         self.server = server
         work = try WaitingEvent()
         done = try WaitingEvent()
@@ -58,14 +77,14 @@ final class WorkerPool: Sendable {
         for index in 0..<count {
             state.withLock { $0.running += 1 }
             do throws(SystemError) {
-                try startThread(name: "virtio-fs/\(index)") { [self] in
+                try startThread(name: "\(server.name)/\(index)") { [self] in
                     do throws(SystemError) {
                         // Before `prepare`, which may take away the right to do it.
-                        try server.links.enterOnThisThread()
+                        try server.prepareThread()
                         prepare()
                         serve()
                     } catch {
-                        server.log("virtio-fs: \(error)")
+                        server.log("\(server.name): \(error)")
                         state.withLock { $0.running -= 1 }
                         breakDevice()
                     }
@@ -205,13 +224,11 @@ final class WorkerPool: Sendable {
     }
 
     private func serve(_ queue: Int, _ chain: DescriptorChain) {
-        let header = FuseHeader(chain.readable.bytes(count: Fuse.requestHeader))
-        if let header, Fuse.Opcode(rawValue: header.opcode)?.isSlow == true {
+        let outcome = server.serve(chain) {
             state.withLock { state in
                 if let active = state.active { Self.announce(&state, active) }
             }
         }
-        let outcome = server.handle(header, chain)
         let (isDrained, needsReset) = state.withLock { state -> (Bool, (@Sendable () -> Void)?) in
             state.busy -= 1
             let isDrained = state.isDraining && state.busy == 0
