@@ -89,7 +89,7 @@ struct ContentTests {
         #expect(failure { _ = try store.image(named: "many", platform: Platform("windows/amd64")) }.contains("which has linux/s390x, linux/arm64, linux/amd64"))
         lease.end()
         #expect(try store.collect() == CollectionReport())
-        #expect(try store.check() == [])
+        #expect(try store.fsck() == [])
     }
 
     @Test func aLeaseKeepsWhatItHolds() throws {
@@ -118,21 +118,21 @@ struct ContentTests {
         try store.setName("second", to: second, lease: lease)
         let container = try store.createContainer("c", from: try store.image(named: "second"))
         lease.end()
-        var options = CheckOptions()
+        var options = FsckOptions()
         options.layers = true
-        #expect(try store.check(options) == [])
+        #expect(try store.fsck(options) == [])
 
         let layer = try store.image(named: "first").manifest.layers[0]
         try shell("printf X | dd of=images/blobs/sha256/\(layer.digest.hex) conv=notrunc status=none; touch images/blobs/sha256/stray; echo more >> images/blobs/sha256/\(second.digest.hex)", in: store.root)
         try shell("echo changed > \(layerFile(store, container))")
-        let problems = try store.check(options).map(\.problem)
+        let problems = try store.fsck(options).map(\.problem)
         #expect(problems.contains { $0.contains("the blob \(layer.digest) is damaged") })
         #expect(problems.contains { $0.contains("stray is no blob") })
         #expect(problems.contains { $0.contains("image second") })
         options.repair = true
-        _ = try store.check(options)
+        _ = try store.fsck(options)
         #expect(try store.size(of: layer.digest) == nil)
-        #expect(try store.check(options).contains { $0.problem.contains("image first") && $0.problem.contains("\(layer.digest) is missing") })
+        #expect(try store.fsck(options).contains { $0.problem.contains("image first") && $0.problem.contains("\(layer.digest) is missing") })
     }
 
     @Test func checkFindsADamagedUnpackedLayer() throws {
@@ -144,12 +144,12 @@ struct ContentTests {
         _ = try store.unpack(image, lease: lease)
         let place = store.layerPlace(image.chainIDs[0], .copy)
         try shell("echo other > '\(place)/fs/file'")
-        var options = CheckOptions()
+        var options = FsckOptions()
         options.layers = true
-        #expect(try store.check(options).map(\.problem) == ["the unpacked layer \(image.chainIDs[0]) (copy) is not what its archive holds: \"/\", \"/file\""])
+        #expect(try store.fsck(options).map(\.problem) == ["the unpacked layer \(image.chainIDs[0]) (copy) is not what its archive holds: \"/\", \"/file\""])
         options.repair = true
-        #expect(try store.check(options).map(\.isRepaired) == [true])
-        #expect(try store.check(options) == [])
+        #expect(try store.fsck(options).map(\.isRepaired) == [true])
+        #expect(try store.fsck(options) == [])
         _ = try store.unpack(image, lease: lease)
         #expect(try shell("cat '\(place)/fs/file'") == "content of 1")
     }

@@ -108,9 +108,9 @@ struct DriverTests {
             let (after, before) = (try listing(nextRoot).split(separator: "\n"), try listing(root).split(separator: "\n"))
             #expect(Set(after).symmetricDifference(before).sorted() == [])
 
-            var options = CheckOptions()
+            var options = FsckOptions()
             options.layers = true
-            #expect(try store.check(options) == [])
+            #expect(try store.fsck(options) == [])
 
             // What is removed is gone, and nothing else.
             try store.removeContainer("c-two")

@@ -71,7 +71,7 @@ struct TransportTests {
         #expect(theirImage.chainIDs == image.chainIDs && theirImage.configuration.config == image.configuration.config)
         let lease = try third.lease()
         try third.unpack(theirImage, lease: lease)
-        for store in [second, third] { #expect(try store.check() == []) }
+        for store in [second, third] { #expect(try store.fsck() == []) }
         #expect(failure { try third.take(ImageLocation(transport, path: theirs.path, name: "nothing")) }.contains("there is no image \"nothing\" in"))
     }
 
@@ -90,7 +90,7 @@ struct TransportTests {
         #expect(image.configuration.config.cmd == ["/bin/busybox"] && image.configuration.config.env.contains("A=B") && image.configuration.config.labels["x"] == "y")
         let container = try store.createContainer("c", from: image)
         #expect(try shell("cat etc/motd; cmp bin/busybox /bin/busybox", in: try store.mount(container)) == "hi\n")
-        #expect(try store.check() == [])
+        #expect(try store.fsck() == [])
     }
 
     @Test func refusesWhatIsNoArchive() throws {
