@@ -213,12 +213,14 @@ private final class StoreCheck {
             let files = Drivers.driver(container.driver).ownFiles(in: store.paths.container(id))
             let isThere = try store.exists(files)
             if !isThere { throw .corrupt("its files \(files) are missing") }
-            try checkImage(container.image, id)
-        } catch {
-            // It may have been removed meanwhile.
-            let isThere = try store.exists(store.paths.container(id))
-            if isThere { report(.container, id, "\(error)", "remove it") }
-        }
+            do throws(StoreError) { try checkImage(container.image, id) } catch { try reportContainer(id, "\(error)", "pull or import its image again, or remove it") }
+        } catch { try reportContainer(id, "\(error)", "remove it") }
+    }
+
+    /// Unless it has been removed meanwhile.
+    private func reportContainer(_ id: String, _ problem: String, _ remedy: String) throws(StoreError) {
+        let isThere = try store.exists(store.paths.container(id))
+        if isThere { report(.container, id, problem, remedy) }
     }
 }
 

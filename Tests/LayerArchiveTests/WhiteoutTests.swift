@@ -116,7 +116,7 @@ struct WhiteoutTests {
             },
             { $0.add(".wh.gone"); $0.add("hidden/.wh..wh..opq"); $0.add("over", .regular(size: 0), "above") },
             {
-                $0.link("l-old", "d/old"); $0.link("l-over", "over"); $0.link("l-fifo", "d/fifo"); $0.link("l-null", "d/null"); $0.link("l-sparse", "sparse")
+                $0.add("./", .directory, mode: 0o755); $0.link("l-old", "d/old"); $0.link("l-over", "over"); $0.link("l-fifo", "d/fifo"); $0.link("l-null", "d/null"); $0.link("l-sparse", "sparse")
             },
         ]
         let (flat, merged) = (try scratch.make("flat"), try scratch.make("merged"))
