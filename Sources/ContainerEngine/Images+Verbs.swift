@@ -109,11 +109,11 @@ extension Images {
         return try with { (store) throws(StoreError) in
             let lease = try store.lease()
             defer { lease.end() }
-            let layer = try Self.take(ByteSource(file), store, lease)
+            let (layer, diffID) = try store.importLayer(from: ByteSource(file), lease: lease)
             var parameters = ExecutionParameters()
             for change in changes { change.apply(to: &parameters) }
             let configuration = ImageConfiguration(
-                created: now, platform: .current, config: parameters, diffIDs: [layer.digest], history: [HistoryEntry(created: now, createdBy: "nacelle import \(path)", comment: comment)])
+                created: now, platform: .current, config: parameters, diffIDs: [diffID], history: [HistoryEntry(created: now, createdBy: "nacelle import \(path)", comment: comment)])
             let bytes = configuration.json.bytes()
             let config = Descriptor(mediaType: .imageConfiguration, digest: try store.put(bytes, lease: lease), size: Int64(bytes.count))
             let manifest = Manifest(config: config, layers: [layer]).bytes
@@ -123,24 +123,5 @@ extension Images {
             try store.setName(reference.map { "\($0)" } ?? "localhost/imported:\(stored.id.hex.prefix(12))", to: descriptor, lease: lease)
             return stored.id.hex
         }
-    }
-
-    /// An uncompressed layer, whose digest is its diff ID too.
-    private static func take(_ source: ByteSource, _ store: ImageStore, _ lease: Lease) throws(StoreError) -> Descriptor {
-        var writer = try store.beginBlob(nil, lease: lease)
-        var buffer = [UInt8](repeating: 0, count: 256 << 10)
-        var isFirst = true
-        while true {
-            let count: Int
-            do throws(SystemError) { count = try source.read(&buffer) } catch { throw .system("read the tar", error) }
-            if count == 0 { break }
-            if isFirst, buffer[0] == 0x1F && buffer[1] == 0x8B || buffer[..<4] == [0x28, 0xB5, 0x2F, 0xFD] || buffer[..<5] == [0xFD, 0x37, 0x7A, 0x58, 0x5A] || buffer[..<3] == [0x42, 0x5A, 0x68] {
-                throw .invalid("the tar is compressed: pass it through gunzip, unzstd, xz -d or bunzip2 first (nacelle import - reads standard input)")
-            }
-            isFirst = false
-            try writer.write(Array(buffer[..<count]))
-        }
-        let size = writer.size
-        return Descriptor(mediaType: .imageLayer, digest: try writer.commit(), size: size)
     }
 }

@@ -48,6 +48,9 @@ public struct BlobWriter: ~Copyable {
             do throws(SystemError) { try file.synchronize() } catch { throw .system("write \(path)", error) }
         }
         try lease.hold(blob: digest)
+        // Who removes damaged content must not take this for it.
+        let gate = try store.lock("collection", exclusive: false)
+        defer { withExtendedLifetime(gate) {} }
         try StoreError.wrapped("keep \(digest)") { () throws(SystemError) in try DurableFile.move(path, to: target, synchronize: synchronize) }
         return digest
     }

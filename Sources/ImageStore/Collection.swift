@@ -27,17 +27,31 @@ extension ImageStore {
             let leases = try Lease.all(in: self)
             var needed = leases
             for image in try images() { try need(image.descriptor, layersToo: true, &needed) }
-            for id in try containers() {
-                let container = try container(id)
-                for chainID in container.chainIDs { needed.insert("layer \(container.driver.rawValue) \(chainID.hex)") }
-                try need(container.image, layersToo: false, &needed)
-            }
+            for image in try needByContainers(&needed) { try need(image, layersToo: false, &needed) }
             try sweepBlobs(needed, &report)
             try sweepLayers(needed, &report, &trash)
             try sweepLeftovers(leases, &report, &trash)
         }
         for item in trash { try emptyTrash(item.path, item.driver) }
         return report
+    }
+
+    /// Layers that containers are made of.
+    /// - Returns: the containers' images.
+    @discardableResult
+    func needByContainers(_ needed: inout Set<String>) throws(StoreError) -> [Descriptor] {
+        var images: [Descriptor] = []
+        for id in try containers() {
+            let container: StoredContainer
+            do throws(StoreError) { container = try self.container(id) } catch {
+                // It was removed meanwhile.
+                if case .notFound = error { continue }
+                throw .corrupt("nothing is removed, because what the container \(id) needs is not known: \(error); remove the container")
+            }
+            for chainID in container.chainIDs { needed.insert("layer \(container.driver.rawValue) \(chainID.hex)") }
+            images.append(container.image)
+        }
+        return images
     }
 
     /// Everything of an image that is there.
@@ -53,7 +67,7 @@ extension ImageStore {
             if !layersToo { return }
             for manifest in manifests {
                 guard case .manifest(let content) = try document(manifest).content, content.config.mediaType.isConfiguration, try size(of: content.config.digest) != nil else { continue }
-                for chainID in try image(manifest).chainIDs {
+                for chainID in try chainIDs(ofImage: manifest) {
                     for driver in DriverKind.allCases { needed.insert("layer \(driver.rawValue) \(chainID.hex)") }
                 }
             }
@@ -64,16 +78,28 @@ extension ImageStore {
         }
     }
 
+    /// None of an image whose configuration is none, or does not fit: of such a one nothing can be unpacked.
+    private func chainIDs(ofImage manifest: Descriptor) throws(StoreError) -> [Digest] {
+        do throws(StoreError) { return try image(manifest).chainIDs } catch {
+            if case .system = error { throw error }
+            return []
+        }
+    }
+
     private func sweepBlobs(_ needed: Set<String>, _ report: inout CollectionReport) throws(StoreError) {
         for algorithm in Digest.Algorithm.allCases {
             let folder = "\(paths.blobs)/\(algorithm.rawValue)"
             for name in try names(in: folder) where !needed.contains("blob \(algorithm.rawValue):\(name)") {
                 let path = "\(folder)/\(name)"
-                report.bytes += try StoreError.wrapped("remove \(path)") { () throws(SystemError) in
-                    let size = try FileStatus(path: path).size
-                    try DurableFile.remove(path)
-                    return size
+                let size: Int64? = try StoreError.wrapped("remove \(path)") { () throws(SystemError) in
+                    do throws(SystemError) {
+                        let size = try FileStatus(path: path).size
+                        try DurableFile.remove(path)
+                        return size
+                    } catch where error.errno == .noSuchFile { return nil }
                 }
+                guard let size else { continue }
+                report.bytes += size
                 report.blobs += 1
             }
         }
@@ -101,7 +127,14 @@ extension ImageStore {
             if trash.contains(where: { $0.path == path }) { continue }
             trash.append((path, DriverKind(rawValue: String(name.prefix { $0 != "." }))))
         }
-        for name in try names(in: paths.locks) where name.hasPrefix("layer-") {
+        // What becomes the index is made beside it, under the index's lock.
+        let index = try lockIndex()
+        for name in try names(in: paths.layout) where name.hasPrefix(".") && name.hasSuffix(".new") {
+            try StoreError.wrapped("remove \(name)") { () throws(SystemError) in try DurableFile.remove("\(paths.layout)/\(name)") }
+            report.leftovers += 1
+        }
+        withExtendedLifetime(index) {}
+        for name in try names(in: paths.locks) where name.hasPrefix("layer-") || name.hasPrefix("container-") {
             let path = "\(paths.locks)/\(name)"
             try StoreError.wrapped("remove \(path)") { () throws(SystemError) in
                 if let lock = try FileLock.attempt(path, exclusive: true) {
@@ -112,7 +145,7 @@ extension ImageStore {
         }
     }
 
-    private func throwAway(_ path: String, _ driver: DriverKind) throws(StoreError) -> String {
+    func throwAway(_ path: String, _ driver: DriverKind) throws(StoreError) -> String {
         let target = "\(paths.trash)/\(driver.rawValue).\(uniqueName())"
         try StoreError.wrapped("remove \(path)") { () throws(SystemError) in try DurableFile.move(path, to: target, synchronize: false) }
         return target

@@ -55,7 +55,10 @@ extension ImageStore {
             try driver.prepare(in: staging, from: layerPlaces(container))
             try StoreError.wrapped("make the container \(id)") { () throws(SystemError) in
                 try writeFile(staging + "/record.json", container.bytes)
-                if configuration.synchronize { try OwnedDescriptor(opening: staging + "/record.json", flags: flags.read).synchronize() }
+                guard configuration.synchronize else { return }
+                try OwnedDescriptor(opening: staging + "/record.json", flags: flags.read).synchronize()
+                // Thousands of files; the other drivers make but empty directories.
+                if [.copy, .reflink].contains(driver.kind) { try OwnedDescriptor(opening: staging, flags: flags.directory).synchronizeFileSystem() }
             }
             do throws(SystemError) { try DurableFile.move(staging, to: place, synchronize: configuration.synchronize, replacing: false) } catch {
                 if error.errno == .fileExists { throw .exists("container", id) }
@@ -80,7 +83,9 @@ extension ImageStore {
     /// The names of all containers.
     public func containers() throws(StoreError) -> [String] {
         let path = paths.containers
-        return try StoreError.wrapped("list the containers") { () throws(SystemError) in try DurableFile.names(in: path) }
+        let names = try StoreError.wrapped("list the containers") { () throws(SystemError) in try DurableFile.names(in: path) }
+        // What else may be there, lost+found say, is nothing of ours.
+        return names.filter(ImageStore.isContainerID)
     }
 
     /// Finds a container.
@@ -90,8 +95,10 @@ extension ImageStore {
         let path = paths.container(id) + "/record.json"
         let bytes: [UInt8]
         do throws(SystemError) { bytes = try readFile(path) } catch {
-            if error.errno == .noSuchFile { throw .notFound("container", id) }
-            throw .system("read the container \(id)", error)
+            guard error.errno == .noSuchFile else { throw .system("read the container \(id)", error) }
+            // One that is removed goes with its record.
+            let isThere = try exists(paths.container(id))
+            throw isThere ? .corrupt("the container \(id) has no record \(path)") : .notFound("container", id)
         }
         do { return try StoredContainer(id: id, bytes) } catch { throw .corrupt("the record of the container \(id) cannot be read: \(error)") }
     }
@@ -130,21 +137,25 @@ extension ImageStore {
     public func unmount(_ container: StoredContainer) throws(StoreError) {
         let lock = try lock("container-\(container.id)", exclusive: true, removable: true)
         defer { withExtendedLifetime(lock) {} }
-        try detach(container)
+        try detach(container.id)
     }
 
-    private func detach(_ container: StoredContainer) throws(StoreError) {
-        let place = paths.container(container.id)
-        try StoreError.wrapped("unmount the files of the container \(container.id)") { () throws(SystemError) in try MountPoints.detachAll(beneath: place) }
+    private func detach(_ id: String) throws(StoreError) {
+        let place = paths.container(id)
+        try StoreError.wrapped("unmount the files of the container \(id)") { () throws(SystemError) in try MountPoints.detachAll(beneath: place) }
     }
 
-    /// Removes a container's files. Nothing may run in them any longer.
+    /// Removes a container's files, also those of one that is damaged. Nothing may run in them any longer.
     public func removeContainer(_ id: String) throws(StoreError) {
-        let container = try container(id)
+        var driver = DriverKind.btrfs
+        do throws(StoreError) { driver = try container(id).driver } catch {
+            // By which driver it was made is not known then; to all but btrfs it is files.
+            guard case .corrupt = error else { throw error }
+        }
         let lock = try lock("container-\(id)", exclusive: true, removable: true)
         defer { withExtendedLifetime(lock) {} }
-        try detach(container)
-        try discard(paths.container(id), container.driver)
+        try detach(id)
+        try discard(paths.container(id), driver)
         let path = "\(paths.locks)/container-\(id)"
         try StoreError.wrapped("remove the container \(id)") { () throws(SystemError) in try DurableFile.remove(path) }
     }
@@ -200,7 +211,7 @@ extension RootMount {
 /// Adds up what a tree takes on the disk.
 private struct TreeUsage {
     var bytes: Int64 = 0
-    private var seen: Set<UInt64> = []
+    private var seen: Set<[UInt64]> = []
 
     mutating func add(_ directory: SharedDescriptor, depth: Int = 0) throws(SystemError) {
         // Each takes a descriptor.
@@ -209,7 +220,7 @@ private struct TreeUsage {
         for name in names {
             let found = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.attributes(of: name) }
             let isDirectory = found.mode & 0o170000 == 0o040000
-            if isDirectory || found.links < 2 || seen.insert(found.inode).inserted { bytes += Int64(found.blocks) * 512 }
+            if isDirectory || found.links < 2 || seen.insert([found.device, found.inode]).inserted { bytes += Int64(found.blocks) * 512 }
             guard isDirectory else { continue }
             try add(try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try directory.openEntry(name, flags: flags.directory)) }, depth: depth + 1)
         }

@@ -46,6 +46,7 @@ struct DockerArchive {
         if stem.utf8.count == 64, stem != config.digest.hex {
             throw .corrupt("\(location.path): the configuration \(entry.configuration) is \(config.digest), and not what its name says")
         }
+        guard entry.layers.count <= StoredImage.mostLayers else { throw .invalid("\(location.path): an image in it has \(entry.layers.count) layers; \(StoredImage.mostLayers) are the most that work") }
         var layers: [Descriptor] = []
         for name in entry.layers {
             let file = try file(name)

@@ -39,6 +39,9 @@ struct ErofsDriver: StorageDriver {
                 try OverlayDirectory.copyAttributes(try OwnedDescriptor(opening: parent, flags: flags.directory), to: tree)
             }
         }
+        var options = options
+        // mkfs.erofs writes holes as zeros.
+        options.limits.holeBytes = min(options.limits.holeBytes, options.limits.bytes)
         let report = try apply(source, to: tree, style: .overlay(user: true), options: options, lower: mounted.paths.reversed())
         try ErofsDriver.makeImage("\(place)/\(ErofsDriver.imageName)", of: tree)
         try StoreError.wrapped("remove \(tree)") { () throws(SystemError) in try DurableFile.remove(tree) }

@@ -7,9 +7,9 @@ enum ImageLayout {
     static func checkMark(_ path: String) throws(StoreError) {
         let file = path + "/oci-layout"
         let bytes: [UInt8]
-        do throws(SystemError) { bytes = try readFile(file, limit: 4096) } catch {
-            if error.errno == .noSuchFile { throw .invalid("\(path) is no OCI image layout: it has no oci-layout") }
-            throw .system("read \(file)", error)
+        do throws(StoreError) { bytes = try readDocument(file, limit: 4096) } catch {
+            if case .system(_, let error) = error, error.errno == .noSuchFile { throw .invalid("\(path) is no OCI image layout: it has no oci-layout") }
+            throw error
         }
         try checkMark(bytes, file)
     }
@@ -24,8 +24,31 @@ enum ImageLayout {
 
     static func index(_ path: String) throws(StoreError) -> OCIImage.Index {
         let file = path + "/index.json"
-        let bytes = try StoreError.wrapped("read \(file)") { () throws(SystemError) in try readFile(file, limit: 64 << 20) }
-        return try StoreError.parsed(file) { () throws(DocumentError) in try OCIImage.Index(parsing: bytes, limit: 64 << 20) }
+        let bytes = try readDocument(file, limit: indexLimit)
+        return try StoreError.parsed(file) { () throws(DocumentError) in try OCIImage.Index(parsing: bytes, limit: indexLimit) }
+    }
+
+    /// Of an index.json, in bytes: room for some hundred thousand names.
+    static let indexLimit = 64 << 20
+
+    /// Opens a file of a layout, which strangers may have made: neither a link to somewhere else nor anything on which opening waits or does something.
+    static func open(_ path: String) throws(StoreError) -> SharedDescriptor {
+        do throws(SystemError) {
+            let file = SharedDescriptor(try OwnedDescriptor(opening: path, flags: flags.document))
+            let isRegular = try file.with { (file: borrowing OwnedDescriptor) throws(SystemError) in try file.status().isRegular }
+            guard isRegular else { throw SystemError(.invalidArgument, "open", path: "\(path), which is no file") }
+            return file
+        } catch {
+            if error.errno == .symbolicLinkLoop { throw .invalid("\(path) is a symbolic link, which a layout does not have: copy it with cp -rL first") }
+            throw .system("read \(path)", error)
+        }
+    }
+
+    private static func readDocument(_ path: String, limit: Int) throws(StoreError) -> [UInt8] {
+        let file = try open(path)
+        return try StoreError.wrapped("read \(path)") { () throws(SystemError) in
+            try file.with { (file: borrowing OwnedDescriptor) throws(SystemError) in try file.readAll(limit: limit) }
+        }
     }
 
     static let nameAnnotation = "org.opencontainers.image.ref.name"

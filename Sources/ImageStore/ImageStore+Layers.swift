@@ -8,7 +8,7 @@ extension ImageStore {
     ///
     /// Other processes and threads may want the same one: then one of them does it, and the others wait for it.
     /// - Parameters:
-    ///   - index: 0 is the base.
+    ///   - index: 0 is the base, and there must be such a layer.
     ///   - image: one whose manifest and configuration are in the store.
     ///   - lease: keeps the layer until a container does, or the image has a name.
     /// - Returns: what it came to; nil when it was there.
@@ -17,7 +17,7 @@ extension ImageStore {
         let driver = try driver()
         let chainID = image.chainIDs[index]
         let place = layerPlace(chainID, driver.kind)
-        try lease.hold(layer: chainID, driver.kind)
+        for needed in image.chainIDs[...index] { try lease.hold(layer: needed, driver.kind) }
         let isThere = try exists(place)
         if isThere { return nil }
         let lock = try lock("layer-\(driver.kind.rawValue)-\(chainID.hex)", exclusive: true, removable: true)

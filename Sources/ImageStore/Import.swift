@@ -54,9 +54,9 @@ extension ImageStore {
             if isThere { return true }
             let path = "\(layout)/blobs/\(part.digest.algorithm.rawValue)/\(part.digest.hex)"
             let file: SharedDescriptor
-            do throws(SystemError) { file = SharedDescriptor(try OwnedDescriptor(opening: path, flags: flags.read)) } catch {
-                if error.errno == .noSuchFile, optional || part.mediaType.isNondistributable { return false }
-                throw .system("read \(path)", error)
+            do throws(StoreError) { file = try ImageLayout.open(path) } catch {
+                if case .system(_, let error) = error, error.errno == .noSuchFile, optional || part.mediaType.isNondistributable { return false }
+                throw error
             }
             try take(ByteSource(file), as: part, lease: lease)
             return true
@@ -87,6 +87,7 @@ extension ImageStore {
         var archive = ImportedArchive()
         while let entry = try StoreError.ofLayer("archive \(location.path)", { () throws(LayerError) in try reader.next() }) {
             let name = ImportedArchive.normal(entry.name)
+            try archive.count(entry, limits)
             switch entry.kind {
             case .regular(let size): try archive.add(name, try takeEntry(reader, name, size, location, lease: lease))
             case .symbolicLink(let target): archive.links[name] = ImportedArchive.resolve(String(decoding: target, as: UTF8.self), from: name)
@@ -94,7 +95,6 @@ extension ImageStore {
             case .directory: break
             case .characterDevice, .blockDevice, .fifo: throw .invalid("\(location.path): \(quoted(name)) is neither a file nor a directory")
             }
-            guard archive.files.count + archive.links.count <= 100_000 else { throw .invalid("\(location.path) has more than 100000 files: no archive of images has") }
         }
         return archive
     }
@@ -121,6 +121,20 @@ struct ImportedArchive {
     /// To names in the archive.
     var links: [String: String] = [:]
     var documents: [String: [UInt8]] = [:]
+    private var size: Int64 = 0
+    private var nameBytes = 0
+
+    /// Names stay in memory, and holes take room in the store: neither may be without end.
+    mutating func count(_ entry: TarEntry, _ limits: LayerLimits) throws(StoreError) {
+        nameBytes += entry.path.count + 64
+        switch entry.kind {
+        case .regular(let bytes): size += bytes
+        case .symbolicLink(let target), .hardLink(let target): nameBytes += target.count
+        default: break
+        }
+        if nameBytes > 16 << 20 { throw .invalid("the archive has too many files: no archive of images has so many") }
+        if size > limits.bytes { throw .invalid("the archive's files have more than \(limits.bytes) bytes, holes included, up to \(quoted(entry.name))") }
+    }
 
     mutating func add(_ name: String, _ file: File) throws(StoreError) {
         guard files.updateValue(file, forKey: name) == nil else { throw .invalid("the archive has \(quoted(name)) more than once") }

@@ -15,6 +15,8 @@ public final class Lease: Sendable {
     private struct State: ~Copyable, Sendable {
         var lock: FileLock?
         var held: Set<String> = []
+        /// A line was not written whole, because the disk is full.
+        var isCut = false
     }
 
     init(_ store: ImageStore) throws(StoreError) {
@@ -46,22 +48,27 @@ public final class Lease: Sendable {
 
     /// Once it returns no collection removes what the line names; whoever asks for something asks first for the lease, and then whether it is there.
     private func hold(_ line: String) throws(StoreError) {
+        if state.withLock({ $0.lock != nil && $0.held.contains(line) }) { return }
         let gate = try store.lock("collection", exclusive: false)
         defer { withExtendedLifetime(gate) {} }
         let path = path
         do throws(SystemError) {
             try state.withLock { (state) throws(SystemError) in
                 guard state.lock != nil else { throw SystemError(.badDescriptor, "lease that has ended") }
-                guard state.held.insert(line).inserted else { return }
-                try state.lock?.descriptor.writeAll(Array((line + "\n").utf8))
+                if state.held.contains(line) { return }
+                let text = (state.isCut ? "\n" : "") + line + "\n"
+                state.isCut = true
+                try state.lock?.descriptor.writeAll(Array(text.utf8))
+                state.isCut = false
+                state.held.insert(line)
             }
         } catch { throw .system("write the lease \(path)", error) }
     }
 
     /// What the leases that somebody holds keep; the others' files are removed. The collection's lock is held.
-    static func all(in store: ImageStore) throws(StoreError) -> Set<String> {
+    static func all(in store: ImageStore, except own: Lease? = nil) throws(StoreError) -> Set<String> {
         var kept: Set<String> = []
-        for name in try StoreError.wrapped("read the leases", { () throws(SystemError) in try DurableFile.names(in: store.paths.leases) }) {
+        for name in try StoreError.wrapped("read the leases", { () throws(SystemError) in try DurableFile.names(in: store.paths.leases) }) where name != own?.name {
             let path = "\(store.paths.leases)/\(name)"
             try StoreError.wrapped("read the lease \(path)") { () throws(SystemError) in
                 do throws(SystemError) {
@@ -70,7 +77,7 @@ public final class Lease: Sendable {
                         withExtendedLifetime(lock) {}
                         return try DurableFile.remove(path)
                     }
-                    kept.formUnion(String(decoding: try readFile(path), as: UTF8.self).split(separator: "\n").map(String.init))
+                    kept.formUnion(String(decoding: try readFile(path, limit: 1 << 30), as: UTF8.self).split(separator: "\n").map(String.init))
                     kept.insert("lease \(name)")
                 } catch where error.errno == .noSuchFile {}
             }

@@ -96,8 +96,10 @@ extension ImageStore {
             if let name = image.name { descriptor.annotations[ImageLayout.nameAnnotation] = name }
             return descriptor
         })
+        let bytes = index.bytes
+        guard bytes.count <= ImageLayout.indexLimit else { throw .invalid("\(path) would have more than \(ImageLayout.indexLimit) bytes, and could not be read again: remove names first") }
         try StoreError.wrapped("write \(path)") { () throws(SystemError) in
-            try DurableFile.replace(path, with: index.bytes, synchronize: configuration.synchronize)
+            try DurableFile.replace(path, with: bytes, synchronize: configuration.synchronize)
         }
     }
 

@@ -21,6 +21,7 @@ public enum StoreError: Error, Sendable, CustomStringConvertible {
     case unsupported(String)
     /// What was being done, and what the kernel said.
     case system(String, SystemError)
+    /// A layer, or an archive of images: which, and what is wrong with it.
     case layer(String, LayerError)
 
     public var description: String {
@@ -30,7 +31,14 @@ public enum StoreError: Error, Sendable, CustomStringConvertible {
         case .corrupt(let problem), .invalid(let problem), .busy(let problem), .unsupported(let problem): problem
         case .document(let what, let error): "\(what) \(error)"
         case .system(let doing, let error): "cannot \(doing): \(error)\(StoreError.advice(error))"
-        case .layer(let layer, let error): "layer \(layer): \(error)"
+        case .layer(let layer, let error): "\(layer.hasPrefix("archive") ? "" : "layer ")\(layer): \(error)\(StoreError.advice(error))"
+        }
+    }
+
+    private static func advice(_ error: LayerError) -> String {
+        switch error {
+        case .stream(let error), .system(_, let error): advice(error)
+        default: ""
         }
     }
 

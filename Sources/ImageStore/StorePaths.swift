@@ -9,7 +9,7 @@ struct StorePaths: Sendable {
     var index: String { layout + "/index.json" }
     var layoutMark: String { layout + "/oci-layout" }
     var blobs: String { layout + "/blobs" }
-    /// Blobs and layers that are being made. A file or directory belongs to the process that holds the lock of `NAME.lock`.
+    /// What is being made: `LEASE.X` by the process that holds that lease.
     var ingest: String { root + "/ingest" }
     var layers: String { root + "/layers" }
     var containers: String { root + "/containers" }

@@ -15,12 +15,16 @@ public struct StoredImage: Sendable, Hashable {
     /// Of the layers, the base first: each names a layer with all beneath it (image-spec, config.md, "Layer ChainID").
     public let chainIDs: [Digest]
 
+    /// The options of an overlay mount have one page.
+    static let mostLayers = 200
+
     init(_ descriptor: Descriptor, _ manifest: Manifest, _ configuration: ImageConfiguration) throws(StoreError) {
         guard manifest.layers.count == configuration.diffIDs.count else {
             throw .corrupt("the image \(descriptor.digest) has \(manifest.layers.count) layers, and its configuration \(configuration.diffIDs.count)")
         }
-        // The options of an overlay mount have one page.
-        guard manifest.layers.count <= 200 else { throw .invalid("the image \(descriptor.digest) has \(manifest.layers.count) layers; 200 are the most that work") }
+        guard manifest.layers.count <= StoredImage.mostLayers else {
+            throw .invalid("the image \(descriptor.digest) has \(manifest.layers.count) layers; \(StoredImage.mostLayers) are the most that work")
+        }
         (self.descriptor, self.manifest, self.configuration) = (descriptor, manifest, configuration)
         chainIDs = ImageConfiguration.chainIDs(of: configuration.diffIDs) { ContentDigester.digest(of: $0) }
     }
@@ -69,15 +73,23 @@ extension ImageStore {
 
     /// Everything that an image is made of: the manifest or index itself, then what it names.
     /// - Parameter visit: is told of each, and of its parent if that is an index: not all that an index names need be there.
-    func walk(_ descriptor: Descriptor, depth: Int = 0, optional: Bool = false, _ visit: (Descriptor, _ optional: Bool) throws(StoreError) -> Bool) throws(StoreError) {
-        guard try visit(descriptor, optional), descriptor.mediaType.isManifest || descriptor.mediaType.isIndex else { return }
+    func walk(_ descriptor: Descriptor, _ visit: (Descriptor, _ optional: Bool) throws(StoreError) -> Bool) throws(StoreError) {
+        var seen: Set<Digest> = []
+        try walk(descriptor, depth: 0, optional: false, &seen, visit)
+    }
+
+    /// - Parameter seen: documents that were looked into. An index may name another one ten thousand times, and that a third one.
+    private func walk(
+        _ descriptor: Descriptor, depth: Int, optional: Bool, _ seen: inout Set<Digest>, _ visit: (Descriptor, _ optional: Bool) throws(StoreError) -> Bool
+    ) throws(StoreError) {
+        guard try visit(descriptor, optional), descriptor.mediaType.isManifest || descriptor.mediaType.isIndex, seen.insert(descriptor.digest).inserted else { return }
         guard depth < 5 else { throw .invalid("\(descriptor.digest): indexes lie within each other too deep") }
         switch try document(descriptor).content {
         case .manifest(let manifest):
             _ = try visit(manifest.config, false)
             for layer in manifest.layers { _ = try visit(layer, false) }
         case .index(let index):
-            for child in index.manifests { try walk(child, depth: depth + 1, optional: true, visit) }
+            for child in index.manifests { try walk(child, depth: depth + 1, optional: true, &seen, visit) }
         }
     }
 

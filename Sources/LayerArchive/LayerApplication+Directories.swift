@@ -18,14 +18,16 @@ extension LayerApplication {
     }
 
     /// Enters the directories above an entry, and makes those that are missing.
-    func enter(_ parent: ArraySlice<EntryName>) throws(LayerError) {
+    /// - Parameter borrowing: they are not this layer's own if it does not have them yet.
+    func enter(_ parent: ArraySlice<EntryName>, borrowing: Bool = false) throws(LayerError) {
         let open = try stack.leave(for: parent)
         for (index, component) in parent.enumerated().dropFirst(open) {
-            note(component, in: stack.top.inode)
+            if !borrowing { note(component, in: stack.top.inode) }
             if try existing(component) == .directory {
                 try stack.enter(component)
             } else {
-                try makeDirectory(component, finish: implied(parent.prefix(index + 1)))
+                if borrowing { borrow(component, in: stack.top.inode) }
+                try makeDirectory(component, finish: try shown(parent.prefix(index + 1)) ?? plain)
             }
         }
     }
@@ -36,25 +38,27 @@ extension LayerApplication {
         case .directory:
             try stack.enter(name)
             return stack.set(finish)
-        case .other:
+        case .other, .whiteout:
             try inTop { (parent) throws(SystemError) in try parent.removeFile(name) }
             try stack.make(name, finish: finish)
-        case .whiteout:
-            try inTop { (parent) throws(SystemError) in try parent.removeFile(name) }
-            try stack.make(name, finish: finish)
-            // The lower layers' directory of this name is not to show through.
+            // A lower layers' directory of this name, which it hid, is not to show through.
             try makeOpaque()
         case nil:
             try stack.make(name, finish: finish)
         }
     }
 
-    /// What a directory is like that the archive does not name: as in the layers beneath, else root's, 0755.
-    private func implied(_ path: ArraySlice<EntryName>) throws(LayerError) -> DirectoryFinish {
-        let plain = DirectoryFinish(owner: options.keepsOwners ? (0, 0) : nil, mode: 0o755, modification: FileTime(seconds: 0, nanoseconds: 0))
+    /// What a directory is like that no layer names.
+    private var plain: DirectoryFinish {
+        DirectoryFinish(owner: options.keepsOwners ? (0, 0) : nil, mode: 0o755, modification: FileTime(seconds: 0, nanoseconds: 0))
+    }
+
+    /// What a directory is like that shows at the path and is in a lower layer; nil when there is none.
+    private func shown(_ path: ArraySlice<EntryName>) throws(LayerError) -> DirectoryFinish? {
         let name = path[path.endIndex - 1]
+        if lower.isEmpty { return nil }
         return try LayerError.wrapped(stack.entry) { () throws(SystemError) in
-            guard let found = try OverlayLayers.find(path, in: lower), found.attributes.mode & 0o170000 == 0o040000 else { return plain }
+            guard let found = try OverlayLayers.find(path, in: merged), found.attributes.mode & 0o170000 == 0o040000 else { return nil }
             return try found.parent.with { (parent: borrowing OwnedDescriptor) throws(SystemError) in
                 let directory = try parent.openEntry(name, flags: O_RDONLY | O_DIRECTORY)
                 var finish = try DirectoryFinish(like: directory)
@@ -90,23 +94,48 @@ extension LayerApplication {
         }
         guard try enterForWhiteout(parent) else { return }
         switch whiteout {
-        case .opaque, .aufs: try makeOpaque()
-        case .entry(let name):
-            switch try existing(name) {
-            case nil:
-                try inTop { (parent) throws(SystemError) in
-                    try parent.makeNode(name, mode: 0o020000, major: 0, minor: 0)
-                    // The same layer is to give the same directory.
-                    let epoch = FileTime(seconds: 0, nanoseconds: 0)
-                    try parent.setTimes(access: epoch, modification: epoch, of: name)
+        case .entry(let name): try hide(name)
+        case .opaque, .aufs:
+            if !parent.isEmpty { return try empty() }
+            // overlayfs does not look at a layer's root whether it is opaque.
+            for layer in lower {
+                let names = try LayerError.wrapped(stack.entry) { () throws(SystemError) in
+                    try layer.with { (layer: borrowing OwnedDescriptor) throws(SystemError) in try layer.entryNames() }
                 }
-            case .directory:
-                // This layer has made a new one.
-                try stack.enter(name)
-                try makeOpaque()
-            case .other, .whiteout: break
+                for name in names {
+                    try hide(name)
+                    _ = try stack.leave(for: [])
+                }
             }
         }
+    }
+
+    /// Hides what lower layers have of a name in the directory that was entered last.
+    private func hide(_ name: EntryName) throws(LayerError) {
+        if isBorrowed(name, in: stack.top.inode) {
+            note(name, in: stack.top.inode)
+            try inTop { (parent) throws(SystemError) in try parent.removeTree(name) }
+        }
+        switch try existing(name) {
+        case nil:
+            try inTop { (parent) throws(SystemError) in
+                try parent.makeNode(name, mode: 0o020000, major: 0, minor: 0)
+                // The same layer is to give the same directory.
+                let epoch = FileTime(seconds: 0, nanoseconds: 0)
+                try parent.setTimes(access: epoch, modification: epoch, of: name)
+            }
+        case .directory:
+            // This layer has made a new one.
+            try stack.enter(name)
+            try empty()
+        case .other, .whiteout: break
+        }
+    }
+
+    /// Hides all that lower layers have in the directory that was entered last.
+    private func empty() throws(LayerError) {
+        if hasBorrowed { try removeAllLower(in: stack.top.descriptor, stack.top.inode) }
+        try makeOpaque()
     }
 
     /// False when one of the directories is not there.
@@ -120,15 +149,19 @@ extension LayerApplication {
         return true
     }
 
-    /// False when this layer has something else in place of a directory, or nothing: then nothing of the lower layers' shows there anyway. (umoci says of a
-    /// directory that became a file both that, and that what was in it is gone.)
+    /// False when this layer, or if it has nothing the merged ones, have something else in place of a directory, or nothing: then nothing of the lower layers'
+    /// shows there anyway. (umoci says of a directory that became a file both that, and that what was in it is gone.)
     private func enterForWhiteout(_ parent: ArraySlice<EntryName>) throws(LayerError) -> Bool {
         let open = try stack.leave(for: parent)
         for (index, component) in parent.enumerated().dropFirst(open) {
             switch try existing(component) {
-            case .directory: try stack.enter(component)
+            case .directory:
+                note(component, in: stack.top.inode)
+                try stack.enter(component)
             case .other, .whiteout: return false
-            case nil: try makeDirectory(component, finish: implied(parent.prefix(index + 1)))
+            case nil:
+                guard let finish = try shown(parent.prefix(index + 1)) else { return false }
+                try makeDirectory(component, finish: finish)
             }
         }
         return true

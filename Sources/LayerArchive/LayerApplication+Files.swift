@@ -3,7 +3,7 @@ internal import LinuxSystem
 
 extension LayerApplication {
     /// Makes an entry that is no directory; what stood there goes.
-    private func replacing<Result>(_ name: EntryName, _ make: (borrowing OwnedDescriptor) throws(SystemError) -> Result) throws(LayerError) -> Result {
+    func replacing<Result>(_ name: EntryName, _ make: (borrowing OwnedDescriptor) throws(SystemError) -> Result) throws(LayerError) -> Result {
         try inTop { (parent) throws(SystemError) in
             do throws(SystemError) { return try make(parent) } catch where error.errno == .fileExists {
                 try parent.removeTree(name)
@@ -16,14 +16,16 @@ extension LayerApplication {
         let file = try replacing(name) { (parent) throws(SystemError) in
             SharedDescriptor(try parent.openEntry(name, flags: O_WRONLY | O_CREAT | O_EXCL, mode: 0o600))
         }
-        var end: Int64 = 0
+        var (end, written): (Int64, Int64) = (0, 0)
         try reader.readContent { (bytes, offset) throws(LayerError) in
             guard offset <= size, Int64(bytes.byteCount) <= size - offset else { throw .malformed(entry: entry.name, "its content is longer than it says") }
             try LayerError.wrapped(entry.name) { () throws(SystemError) in
                 try file.with { (file: borrowing OwnedDescriptor) throws(SystemError) in try file.write(bytes, at: offset) }
             }
             end = max(end, offset + Int64(bytes.byteCount))
+            written += Int64(bytes.byteCount)
         }
+        try countHoles(size - written, entry)
         let attributes = try settable(entry)
         try LayerError.wrapped(entry.name) { () throws(SystemError) in
             try file.with { (file: borrowing OwnedDescriptor) throws(SystemError) in
@@ -33,8 +35,13 @@ extension LayerApplication {
         }
     }
 
+    func countHoles(_ bytes: Int64, _ entry: TarEntry) throws(LayerError) {
+        holeBytes += max(0, bytes)
+        if holeBytes > options.limits.holeBytes { throw .limit("its files have more than \(options.limits.holeBytes) bytes of holes, up to \(entry.name)") }
+    }
+
     /// Owner, mode, attributes and times, in the order in which none undoes another.
-    private func finish(
+    func finish(
         _ object: borrowing OwnedDescriptor, _ name: EntryName?, _ entry: TarEntry, _ attributes: [(name: AttributeName, value: [UInt8])]
     ) throws(SystemError) {
         if options.keepsOwners {
@@ -65,38 +72,5 @@ extension LayerApplication {
         try replacing(name) { (parent) throws(SystemError) in try parent.makeNode(name, mode: type | 0o600, major: major, minor: minor) }
         let attributes = try settable(entry)
         try inTop { (parent) throws(SystemError) in try finish(parent, name, entry, attributes) }
-    }
-
-    func makeHardLink(_ name: EntryName, _ path: EntryPath, _ target: [UInt8], _ entry: TarEntry) throws(LayerError) {
-        let other = try EntryPath(target, limits: options.limits)
-        guard let last = other.last else { throw .refused(entry: entry.name, "it is a hard link to the layer's root") }
-        // Nothing is to be done, and removing what stands there would lose it.
-        if other.components == path.components { return }
-        var directory = root
-        for component in other.parent {
-            do throws(SystemError) {
-                directory = try directory.with { (parent: borrowing OwnedDescriptor) throws(SystemError) in
-                    SharedDescriptor(try parent.openEntry(component, flags: O_PATH | O_DIRECTORY))
-                }
-            } catch { throw missing(other, entry, error) }
-        }
-        let source: FileAttributes
-        do throws(SystemError) {
-            source = try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in try directory.attributes(of: last) }
-        } catch { throw missing(other, entry, error) }
-        if source.mode & 0o170000 == 0o040000 { throw .refused(entry: entry.name, "it is a hard link to a directory") }
-        if OverlayLayers.isWhiteout(source) { throw missing(other, entry, SystemError(.noSuchFile, "stat")) }
-        try replacing(name) { (parent) throws(SystemError) in
-            let parent = SharedDescriptor(try parent.duplicate())
-            try directory.with { (directory: borrowing OwnedDescriptor) throws(SystemError) in
-                try parent.with { (parent: borrowing OwnedDescriptor) throws(SystemError) in try directory.linkEntry(last, to: parent, name) }
-            }
-        }
-    }
-
-    private func missing(_ target: EntryPath, _ entry: TarEntry, _ error: SystemError) -> LayerError {
-        let name = target.components.map(\.text).joined(separator: "/")
-        guard [.noSuchFile, .notDirectory, .symbolicLinkLoop].contains(error.errno) else { return .system(entry: entry.name, error) }
-        return .refused(entry: entry.name, "it is a hard link to \(name), which is not there, or not without following a symbolic link")
     }
 }

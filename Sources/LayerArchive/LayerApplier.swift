@@ -18,7 +18,7 @@ public struct LayerApplier {
     ///   - style: what becomes of whiteouts.
     ///   - options: what of the layer this process makes.
     ///   - lower: for `.overlay`, the directories of the layers beneath, the topmost first: a directory that the archive fills without naming it is made as it
-    ///     is there.
+    ///     is there, and a file that it makes a hard link to is copied from there. Whiteouts concern only what they have.
     public init(to root: SharedDescriptor, style: WhiteoutStyle, options: ApplyOptions = .forThisProcess(), lower: [SharedDescriptor] = []) {
         (self.root, self.style, self.options, self.lower) = (root, style, options, lower)
     }
@@ -42,16 +42,25 @@ final class LayerApplication {
     let style: WhiteoutStyle
     let options: ApplyOptions
     let lower: [SharedDescriptor]
+    /// This layer, and those beneath: what shows in the end, as far as it is known.
+    let merged: [SharedDescriptor]
     let reader: TarReader
     let stack: DirectoryStack
     let root: SharedDescriptor
+    /// What was copied from lower layers, in bytes, and what files have in holes.
+    var copiedBytes: Int64 = 0
+    var holeBytes: Int64 = 0
     private(set) var skipped: [String: Int] = [:]
     /// What this layer made or filled, when lower layers' files are in the directory as well: a whiteout must not remove it. Hashes, with this
     /// process's own seed, of a directory's inode and a name.
     private var own: Set<Int>?
+    /// What this layer has and did not make, when layers are kept apart: copies of lower layers' files for the sake of hard links, and the directories that they
+    /// are in. A whiteout must remove it.
+    private var borrowed: Set<Int> = []
 
     init(root: SharedDescriptor, style: WhiteoutStyle, options: ApplyOptions, lower: [SharedDescriptor], reader: TarReader) throws(LayerError) {
         (self.root, self.style, self.options, self.lower, self.reader) = (root, style, options, lower, reader)
+        merged = [root] + lower
         stack = try DirectoryStack(root: root)
         let isEmpty = try LayerError.wrapped(nil) { () throws(SystemError) in
             try root.with { (root: borrowing OwnedDescriptor) throws(SystemError) in try root.entryNames().isEmpty }
@@ -70,8 +79,14 @@ final class LayerApplication {
         return hasher.finalize()
     }
 
-    func note(_ name: EntryName, in directory: UInt64) { own?.insert(key(name, in: directory)) }
-    func isOwn(_ name: EntryName, in directory: UInt64) -> Bool { own?.contains(key(name, in: directory)) ?? true }
+    func note(_ name: EntryName, in directory: UInt64) {
+        own?.insert(key(name, in: directory))
+        if !borrowed.isEmpty { borrowed.remove(key(name, in: directory)) }
+    }
+    func borrow(_ name: EntryName, in directory: UInt64) { borrowed.insert(key(name, in: directory)) }
+    func isOwn(_ name: EntryName, in directory: UInt64) -> Bool { own?.contains(key(name, in: directory)) ?? !isBorrowed(name, in: directory) }
+    func isBorrowed(_ name: EntryName, in directory: UInt64) -> Bool { hasBorrowed && borrowed.contains(key(name, in: directory)) }
+    var hasBorrowed: Bool { !borrowed.isEmpty }
 
     func apply(_ entry: TarEntry) throws(LayerError) {
         let path = try EntryPath(entry.path, limits: options.limits)

@@ -37,6 +37,8 @@ public struct LayerLimits: Sendable, Equatable {
     public var bytes: Int64 = 64 << 30
     /// Of one file, in bytes, holes included.
     public var fileSize: Int64 = 1 << 40
+    /// Of all holes, in bytes: for whoever makes something of the files in which they take room.
+    public var holeBytes: Int64 = .max
     /// Files, directories, links and whiteouts.
     public var entries = 4_000_000
     /// Of an entry's whole name or link target, in bytes.

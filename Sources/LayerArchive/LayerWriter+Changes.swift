@@ -27,12 +27,13 @@ extension LayerWriter {
         }
         guard var object else { return skip("sockets, which a tar cannot hold") }
         if attributes.links > 1, attributes.mode & 0o170000 != 0o040000 {
-            if let first = firstNames[attributes.inode] {
+            let identity = FileIdentity(device: attributes.device, inode: attributes.inode)
+            if let first = firstNames[identity] {
                 object.kind = .hardLink(target: first)
                 object.attributes = []
                 return try put(TarHeader.bytes(of: object, size: 0))
             }
-            firstNames[attributes.inode] = entry
+            firstNames[identity] = entry
         }
         guard case .regular(let size) = object.kind, let name else { return try put(TarHeader.bytes(of: object, size: 0)) }
         let file = try LayerError.wrapped(change.displayPath) { () throws(SystemError) in
@@ -66,6 +67,11 @@ extension LayerWriter {
             path: kind == .directory ? path + [UInt8(ascii: "/")] : path, kind: kind, mode: attributes.mode & 0o7777, user: attributes.user, group: attributes.group,
             modification: attributes.modificationTime, attributes: [])
         for attribute in try parent.attributeNames(of: name) where !ApplyOptions.isHosts(attribute) {
+            // A PAX header ends a keyword there.
+            if attribute.bytes.contains(UInt8(ascii: "=")) {
+                skip("attributes whose name has a `=`, which a tar cannot hold")
+                continue
+            }
             if let value = try parent.attribute(attribute, of: name) { entry.attributes.append((attribute, value)) }
         }
         entry.attributes.sort { $0.name.bytes.lexicographicallyPrecedes($1.name.bytes) }

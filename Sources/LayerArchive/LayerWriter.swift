@@ -14,6 +14,11 @@ public struct WrittenLayer: Sendable, Equatable {
     public var skipped: [String: Int]
 }
 
+/// Numbers of inodes are a file system's own, and a container's tree may have several.
+struct FileIdentity: Hashable {
+    let device, inode: UInt64
+}
+
 /// Writes a layer's tar, hashed before and after its compression. The same tree gives the same bytes.
 @safe public final class LayerWriter {
     private let output: LayerOutput
@@ -22,7 +27,7 @@ public struct WrittenLayer: Sendable, Equatable {
     /// Bytes of the tar so far.
     public private(set) var tarSize: Int64 = 0
     /// Where files with several names were written.
-    var firstNames: [UInt64: [UInt8]] = [:]
+    var firstNames: [FileIdentity: [UInt8]] = [:]
     var skipped: [String: Int] = [:]
 
     /// Begins a tar.

@@ -1,7 +1,7 @@
 internal import Glibc
 
 extension OwnedDescriptor {
-    /// Removes an entry with all that is beneath it; fine if there is none. No symbolic link is followed.
+    /// Removes an entry with all that is beneath it; fine if there is none, or somebody else removes it meanwhile. No symbolic link is followed.
     ///
     /// Whoever made the tree may have put directories into each other without end, so descriptors and stack are bounded: what lies too deep is first moved up.
     public func removeTree(_ name: EntryName) throws(SystemError) {
@@ -13,8 +13,11 @@ extension OwnedDescriptor {
     private static let deepest = 32
 
     private func removeTree(_ name: EntryName, depth: Int, top: borrowing OwnedDescriptor, _ deep: inout [EntryName]) throws(SystemError) {
+        do throws(SystemError) { try removeExisting(name, depth: depth, top: top, &deep) } catch where error.errno == .noSuchFile { return }
+    }
+
+    private func removeExisting(_ name: EntryName, depth: Int, top: borrowing OwnedDescriptor, _ deep: inout [EntryName]) throws(SystemError) {
         do throws(SystemError) { return try removeFile(name) } catch {
-            if error.errno == .noSuchFile { return }
             guard error.errno == .isDirectory || error.errno == .notPermitted else { throw error }
         }
         do throws(SystemError) { return try removeDirectory(name) } catch {

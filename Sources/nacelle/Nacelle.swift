@@ -24,7 +24,7 @@ struct Nacelle: ParsableCommand {
         version: "nacelle version \(ProgramVersion.number)",
         subcommands: [
             Run.self, Create.self, Start.self, Stop.self, Restart.self, Kill.self, Rm.self, Ps.self, Exec.self, Attach.self, Logs.self, Inspect.self, Cp.self, Wait.self, Top.self,
-            Stats.self, Diff.self, Commit.self, Export.self, Pull.self, Push.self, ListImages.self, Rmi.self, Tag.self, Load.self, Save.self, Import.self, Login.self, Logout.self, Prune.self, Doctor.self, VersionCommand.self, Supervise.self,
+            Stats.self, Diff.self, Commit.self, Export.self, Pull.self, Push.self, ListImages.self, Rmi.self, Tag.self, Load.self, Save.self, Import.self, Login.self, Logout.self, Prune.self, Fsck.self, Doctor.self, VersionCommand.self, Supervise.self,
         ])
 
     @Option(help: "Folder for containers instead of /var/lib/nacelle.") var root: String?

@@ -7,7 +7,7 @@
 //       unpack NAME
 //       create ID NAME | mount ID | unmount ID | diff ID | commit ID NAME | usage ID | remove ID
 //       remove-name NAME
-//       check [--layers] [--repair]
+//       fsck [--layers] [--repair]
 import Glibc
 import ImageStore
 import LayerArchive
@@ -79,11 +79,11 @@ func runCommand(_ store: ImageStore, _ command: String, _ words: [String]) throw
     case "remove": try store.removeContainer(word(0))
     case "remove-name": print(try store.removeName(word(0)).map { "\($0.digest)" } ?? "no such name")
     case "collect": print(try store.collect())
-    case "check":
-        var options = CheckOptions()
+    case "fsck":
+        var options = FsckOptions()
         options.layers = words.contains("--layers")
         options.repair = words.contains("--repair")
-        let problems = try store.check(options)
+        let problems = try store.fsck(options)
         for problem in problems { print(problem) }
         if !problems.isEmpty { exit(2) }
     default: complain("no command \(command)")

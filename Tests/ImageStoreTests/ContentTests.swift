@@ -89,7 +89,7 @@ struct ContentTests {
         #expect(failure { _ = try store.image(named: "many", platform: Platform("windows/amd64")) }.contains("which has linux/s390x, linux/arm64, linux/amd64"))
         lease.end()
         #expect(try store.collect() == CollectionReport())
-        #expect(try store.check() == [])
+        #expect(try store.fsck() == [])
     }
 
     @Test func aLeaseKeepsWhatItHolds() throws {
@@ -104,57 +104,30 @@ struct ContentTests {
         #expect(report.blobs == 3 && report.bytes > 0)
         #expect(try store.size(of: image.digest) == nil)
         // A process that died let go of its lease.
-        try shell("echo 'blob sha256:00' > leases/dead; touch ingest/dead.1; mkdir -p ingest/dead.2/fs/x trash/btrfs.x/y", in: store.root)
-        #expect(try store.collect().leftovers == 2)
-        #expect(try shell("find leases ingest trash -mindepth 1", in: store.root) == "")
+        try shell("echo 'blob sha256:00' > leases/dead; touch ingest/dead.1 images/.dead.new locks/container-dead; mkdir -p ingest/dead.2/fs/x trash/btrfs.x/y", in: store.root)
+        #expect(try store.collect().leftovers == 3)
+        #expect(try shell("find leases ingest trash images/.dead.new locks/container-dead -mindepth 1 2> /dev/null || true", in: store.root) == "")
+        #expect(try shell("ls -A images locks", in: store.root).contains("dead") == false)
     }
 
-    @Test func checkFindsWhatIsWrong() throws {
+    @Test func whatALeaseCouldNotWriteItDoesNotHold() throws {
+        guard isMachineRoot() else { try Test.cancel("mounting needs root") }
         let scratch = Scratch()
-        let store = try ImageStore.forTests(scratch.path + "/store", .copy)
-        let lease = try store.lease()
-        let first = try makeImage(store, lease, created: "1"), second = try makeImage(store, lease, created: "2")
-        try store.setName("first", to: first, lease: lease)
-        try store.setName("second", to: second, lease: lease)
-        let container = try store.createContainer("c", from: try store.image(named: "second"))
-        lease.end()
-        var options = CheckOptions()
-        options.layers = true
-        #expect(try store.check(options) == [])
-
-        let layer = try store.image(named: "first").manifest.layers[0]
-        try shell("printf X | dd of=images/blobs/sha256/\(layer.digest.hex) conv=notrunc status=none; touch images/blobs/sha256/stray; echo more >> images/blobs/sha256/\(second.digest.hex)", in: store.root)
-        try shell("echo changed > \(layerFile(store, container))")
-        let problems = try store.check(options).map(\.problem)
-        #expect(problems.contains { $0.contains("the blob \(layer.digest) is damaged") })
-        #expect(problems.contains { $0.contains("stray is no blob") })
-        #expect(problems.contains { $0.contains("image second") })
-        options.repair = true
-        _ = try store.check(options)
-        #expect(try store.size(of: layer.digest) == nil)
-        #expect(try store.check(options).contains { $0.problem.contains("image first") && $0.problem.contains("\(layer.digest) is missing") })
+        try shell("mkdir disk; mount -t tmpfs -o size=256K tmpfs disk", in: scratch.path)
+        let store = try ImageStore.forTests(scratch.path + "/disk/store")
+        let (lease, digest) = (try store.lease(), ContentDigester.digest(of: [1]))
+        try shell("cat /dev/zero > filler 2> /dev/null || true", in: scratch.path + "/disk")
+        #expect(failure { try lease.hold(blob: digest) }.contains("no space left on device (free some space"))
+        try shell("rm filler", in: scratch.path + "/disk")
+        try lease.hold(blob: digest)
+        #expect(try Lease.all(in: store).contains("blob \(digest)"))
+        // A layer is held with those beneath it.
+        let two = try makeImage(store, lease, layers: ["a", "b"])
+        let image = try store.image(two)
+        #expect(failure { _ = try store.unpack(layer: 1, of: image, lease: lease) }.contains("there is no unpacked layer \(image.chainIDs[0])"))
+        let kind = try store.driverKind().rawValue
+        for chainID in image.chainIDs { #expect(try Lease.all(in: store).contains("layer \(kind) \(chainID.hex)")) }
     }
-
-    @Test func checkFindsADamagedUnpackedLayer() throws {
-        let scratch = Scratch()
-        let store = try ImageStore.forTests(scratch.path + "/store", .copy)
-        let lease = try store.lease()
-        try store.setName("first", to: try makeImage(store, lease, created: "1"), lease: lease)
-        let image = try store.image(named: "first")
-        _ = try store.unpack(image, lease: lease)
-        let place = store.layerPlace(image.chainIDs[0], .copy)
-        try shell("echo other > '\(place)/fs/file'")
-        var options = CheckOptions()
-        options.layers = true
-        #expect(try store.check(options).map(\.problem) == ["the unpacked layer \(image.chainIDs[0]) (copy) is not what its archive holds: \"/\", \"/file\""])
-        options.repair = true
-        #expect(try store.check(options).map(\.isRepaired) == [true])
-        #expect(try store.check(options) == [])
-        _ = try store.unpack(image, lease: lease)
-        #expect(try shell("cat '\(place)/fs/file'") == "content of 1")
-    }
-
-    private func layerFile(_ store: ImageStore, _ container: StoredContainer) -> String { "'\(store.layerPlace(container.chainIDs[0], .copy))/fs/file'" }
 
     @Test func aLayerMustBeWhatTheConfigurationSays() throws {
         let scratch = Scratch()
@@ -236,6 +209,23 @@ func makeImage(_ store: ImageStore, _ lease: Lease, created: String = "x", diffI
     let manifest = Manifest(
         config: Descriptor(mediaType: .imageConfiguration, digest: try store.put(configuration, lease: lease), size: Int64(configuration.count)),
         layers: [Descriptor(mediaType: .imageLayer, digest: digest, size: Int64(layer.count))]).bytes
+    return Descriptor(mediaType: .imageManifest, digest: try store.put(manifest, lease: lease), size: Int64(manifest.count))
+}
+
+/// An image of several layers of one file each.
+func makeImage(_ store: ImageStore, _ lease: Lease, layers texts: [String]) throws -> Descriptor {
+    try makeImage(store, lease, layers: try texts.map { text in
+        var bytes = try LayerWriterBytes(text)
+        return bytes.take()
+    })
+}
+
+/// An image of several layers, which are not compressed.
+func makeImage(_ store: ImageStore, _ lease: Lease, layers: [[UInt8]]) throws -> Descriptor {
+    let descriptors = try layers.map { Descriptor(mediaType: .imageLayer, digest: try store.put($0, lease: lease), size: Int64($0.count)) }
+    let configuration = ImageConfiguration(platform: .current, diffIDs: descriptors.map(\.digest)).bytes
+    let config = Descriptor(mediaType: .imageConfiguration, digest: try store.put(configuration, lease: lease), size: Int64(configuration.count))
+    let manifest = Manifest(config: config, layers: descriptors).bytes
     return Descriptor(mediaType: .imageManifest, digest: try store.put(manifest, lease: lease), size: Int64(manifest.count))
 }
 

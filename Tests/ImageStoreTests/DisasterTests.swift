@@ -27,9 +27,9 @@ struct DisasterTests {
                 sleep \(String(format: "%.4f", delay)); kill -KILL -- -$p 2> /dev/null || true; wait $p || true
                 """)
             let opened = try ImageStore.forTests(store)
-            var thorough = CheckOptions()
+            var thorough = FsckOptions()
             thorough.layers = round % 10 == 9
-            #expect(try opened.check(thorough) == [], "killed after \(delay) s of \(duration)")
+            #expect(try opened.fsck(thorough) == [], "killed after \(delay) s of \(duration)")
             if round % 3 == 2 {
                 // From the start again.
                 for image in try opened.images() { _ = try opened.removeImage(image.descriptor.digest) }
@@ -41,9 +41,9 @@ struct DisasterTests {
         }
         try shell("\(exampleProgram) \(store) \(options) import oci:\(layout) && \(exampleProgram) \(store) \(options) create last three && \(exampleProgram) \(store) \(options) commit last four")
         let opened = try ImageStore.forTests(store)
-        var thorough = CheckOptions()
+        var thorough = FsckOptions()
         thorough.layers = true
-        #expect(try opened.check(thorough) == [])
+        #expect(try opened.fsck(thorough) == [])
         #expect(Set(try opened.images().compactMap(\.name)) == ["one", "two", "three", "four"])
         _ = try opened.collect()
         #expect(try shell("find ingest leases trash -mindepth 1", in: store) == "")
@@ -63,13 +63,13 @@ struct DisasterTests {
                 _ = try store.createContainer("c\(free)", from: try store.image(named: "three"))
             } catch { #expect("\(error)".contains("no space left on device (free some space") || "\(error)".contains("no space left on device"), "\(error)") }
             try shell("rm -f filler", in: scratch.path + "/disk")
-            #expect(try store.check() == [], "with \(free) KiB free")
+            #expect(try store.fsck() == [], "with \(free) KiB free")
         }
         try store.take(ImageLocation(.oci, path: layout))
         _ = try store.createContainer("c", from: try store.image(named: "three"))
-        var options = CheckOptions()
+        var options = FsckOptions()
         options.layers = true
-        #expect(try store.check(options) == [])
+        #expect(try store.fsck(options) == [])
         _ = try store.collect()
         #expect(try shell("find ingest leases trash -mindepth 1", in: store.root) == "")
     }

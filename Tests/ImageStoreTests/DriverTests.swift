@@ -108,9 +108,9 @@ struct DriverTests {
             let (after, before) = (try listing(nextRoot).split(separator: "\n"), try listing(root).split(separator: "\n"))
             #expect(Set(after).symmetricDifference(before).sorted() == [])
 
-            var options = CheckOptions()
+            var options = FsckOptions()
             options.layers = true
-            #expect(try store.check(options) == [])
+            #expect(try store.fsck(options) == [])
 
             // What is removed is gone, and nothing else.
             try store.removeContainer("c-two")
@@ -122,6 +122,44 @@ struct DriverTests {
             let report = try store.collect()
             #expect(report.layers > 0 && report.blobs > 0 && report.leftovers == 0)
             #expect(try shell("find images/blobs layers/* containers ingest trash leases -mindepth 1 ! -name sha256 ! -name sha512", in: store.root) == "")
+        }
+    }
+
+    /// Hard links to files of layers beneath, as umoci makes them: whether layers are kept apart or not, the names are one file.
+    @Test(arguments: DriverPlace.all)
+    func linksBetweenLayers(place: DriverPlace) throws {
+        try run(place) { store, scratch in
+            try shell(
+                """
+                mkdir -p 1/d/e 2 3; cp /bin/true 1/d/program; chown 5:6 1/d/program; chmod 4755 1/d/program; setfattr -n user.note -v text 1/d/program; setfacl -m u:4242:r 1/d/program
+                truncate -s 3M 1/d/sparse; echo end >> 1/d/sparse; echo x > 1/gone; echo y > 1/moved; ln -s nowhere 1/d/link; echo z > 1/d/e/z; mkfifo 1/d/fifo; chmod 711 1/d; chown 8:9 1/d/e; touch -d @5 1/d/e/z 1/d/e 1/d 1/d/program
+                tar --xattrs --xattrs-include='*' --acls --format=posix --sparse -C 1 -cf 1.tar .
+                # As tar writes them, of files that this archive does not have.
+                python3 - <<'EOF'
+                import tarfile
+                def archive(name, links, whiteouts):
+                    with tarfile.open(name, 'w', format=tarfile.PAX_FORMAT) as t:
+                        for path, target in links:
+                            i = tarfile.TarInfo(path); i.type = tarfile.LNKTYPE; i.linkname = target; t.addfile(i)
+                        for path in whiteouts: t.addfile(tarfile.TarInfo(path))
+                archive('2.tar', [('bin/program', 'd/program'), ('sparse', 'd/sparse'), ('link', 'd/link'), ('fifo', 'd/fifo'), ('d/e/second', 'd/e/z'), ('new/name', 'moved')], ['.wh.moved', '.wh.gone'])
+                archive('3.tar', [('third', 'new/name'), ('fourth', 'third')], [])
+                EOF
+                umoci init --layout oci; umoci new --image oci:linked; for n in 1 2 3; do umoci raw add-layer --image oci:linked $n.tar; done; umoci unpack --image oci:linked umoci
+                """, in: scratch.path)
+            try store.take(ImageLocation(.oci, path: scratch.path + "/oci"))
+            let container = try store.createContainer("c", from: try store.image(named: "linked"))
+            let root = try store.mount(container)
+            // Times of directories that no archive names are what they are.
+            func plain(_ path: String) throws -> Set<String> {
+                Set(try listing(path).split(separator: "\n").map { line in line.contains("|d|") ? line.split(separator: "|", omittingEmptySubsequences: false).prefix(4).joined(separator: "|") : String(line) })
+            }
+            #expect(try plain(root).symmetricDifference(try plain(scratch.path + "/umoci/rootfs")).sorted() == [])
+            #expect(try shell("stat -c %h d/program; cat new/name third", in: root) == "2\ny\ny\n")
+            var options = FsckOptions()
+            options.layers = true
+            #expect(try store.fsck(options) == [])
+            try store.removeContainer("c")
         }
     }
 

@@ -23,7 +23,7 @@ struct OrdinaryUserTests {
         let output = try shell(
             """
             e() { \(nobody) ./program "$PWD/home/store" --no-sync "$@"; }
-            e drivers; e import oci-archive:image.tar; e create c image > /dev/null; \(nobody) sh -c 'echo y > home/store/containers/c/fs/y'; e check --layers; e diff c; e commit c second > /dev/null
+            e drivers; e import oci-archive:image.tar; e create c image > /dev/null; \(nobody) sh -c 'echo y > home/store/containers/c/fs/y'; e fsck --layers; e diff c; e commit c second > /dev/null
             e remove c; e remove-name image > /dev/null; e remove-name second > /dev/null; e collect > /dev/null; find home/store/layers/* home/store/images/blobs -type f
             """, in: scratch.path)
         #expect(output.contains("an ordinary user cannot mount overlayfs"))
@@ -39,7 +39,7 @@ struct OrdinaryUserTests {
             cat > script <<'EOF'
             e() { ./program "$PWD/home/store" --no-sync "$@"; }
             e drivers | grep ^overlay; e import oci-archive:image.tar > /dev/null; e create a image > /dev/null; r=$(e mount a); cat $r/file; echo; rm $r/file; mkdir -p $r/d/e; e diff a; e commit a second > /dev/null
-            e create b second > /dev/null; r=$(e mount b); ls $r; rm -r $r/d; mkdir $r/d; echo x > $r/d/x; e diff b; e commit b third > /dev/null; e create c third > /dev/null; r=$(e mount c); find $r/d -mindepth 1 -printf '%P\\n'; e check --layers
+            e create b second > /dev/null; r=$(e mount b); ls $r; rm -r $r/d; mkdir $r/d; echo x > $r/d/x; e diff b; e commit b third > /dev/null; e create c third > /dev/null; r=$(e mount c); find $r/d -mindepth 1 -printf '%P\\n'; e fsck --layers
             EOF
             \(nobody) unshare -rm bash -eu script
             """, in: scratch.path)

@@ -71,7 +71,7 @@ struct TransportTests {
         #expect(theirImage.chainIDs == image.chainIDs && theirImage.configuration.config == image.configuration.config)
         let lease = try third.lease()
         try third.unpack(theirImage, lease: lease)
-        for store in [second, third] { #expect(try store.check() == []) }
+        for store in [second, third] { #expect(try store.fsck() == []) }
         #expect(failure { try third.take(ImageLocation(transport, path: theirs.path, name: "nothing")) }.contains("there is no image \"nothing\" in"))
     }
 
@@ -90,7 +90,7 @@ struct TransportTests {
         #expect(image.configuration.config.cmd == ["/bin/busybox"] && image.configuration.config.env.contains("A=B") && image.configuration.config.labels["x"] == "y")
         let container = try store.createContainer("c", from: image)
         #expect(try shell("cat etc/motd; cmp bin/busybox /bin/busybox", in: try store.mount(container)) == "hi\n")
-        #expect(try store.check() == [])
+        #expect(try store.fsck() == [])
     }
 
     @Test func refusesWhatIsNoArchive() throws {
@@ -126,5 +126,67 @@ struct TransportTests {
         #expect(try store.images() == [])
         _ = try store.collect()
         #expect(try shell("find images/blobs ingest leases -type f", in: store.root) == "")
+    }
+
+    /// A layout and archives of somebody who wants more than to be read.
+    @Test func hostilePlaces() throws {
+        let scratch = Scratch()
+        let store = try ImageStore.forTests(scratch.path + "/store")
+        let layout = try SampleImages.layout.get()
+        func take(_ transport: ImageLocation.Transport, _ name: String) -> String { failure { try store.take(ImageLocation(transport, path: scratch.path + "/" + name)) } }
+        try shell(
+            """
+            for n in link fifo indexlink indexfifo indexbig markfifo marklink directory; do cp -r \(layout) $n; done
+            big=$(cd link/blobs/sha256; ls -S | head -1)
+            mv link/blobs/sha256/$big x; ln -s "$PWD/x" link/blobs/sha256/$big; rm fifo/blobs/sha256/$big; mkfifo fifo/blobs/sha256/$big; rm directory/blobs/sha256/$big; mkdir directory/blobs/sha256/$big
+            ln -sf /etc/shadow indexlink/index.json; rm indexfifo/index.json; mkfifo indexfifo/index.json; truncate -s 100G indexbig/index.json
+            rm markfifo/oci-layout; mkfifo markfifo/oci-layout; ln -sf /etc/shadow marklink/oci-layout
+            mkdir -p sparse/blobs/sha256; cp link/oci-layout sparse; echo '{"schemaVersion":2,"manifests":[]}' > sparse/index.json; truncate -s 300G sparse/blobs/sha256/$(printf %064d 1); tar --sparse --format=posix -C sparse -cf sparse.tar .
+            python3 -c 'import tarfile
+            t = tarfile.open("names.tar", "w", format=tarfile.PAX_FORMAT)
+            for n in range(20000):
+                i = tarfile.TarInfo("x" * 200 + "/" + "y" * 200 + "/%d" % n); i.type = tarfile.SYMTYPE; i.linkname = "z" * 1000; t.addfile(i)'
+            mkdir many; echo '{}' > many/c.json; echo x > many/l; python3 -c 'import json; print(json.dumps([{"Config": "c.json", "Layers": ["l"] * 201}]))' > many/manifest.json; tar -C many -cf many.tar .
+            mkdir loop; ln -s b loop/a.json; ln -s a.json loop/b; echo '[{"Config":"a.json","Layers":[]}]' > loop/manifest.json; tar -C loop -cf loop.tar .
+            """, in: scratch.path)
+        #expect(take(.oci, "link").contains("is a symbolic link, which a layout does not have"))
+        #expect(take(.oci, "fifo").contains("which is no file"))
+        #expect(take(.oci, "directory").contains("which is no file"))
+        #expect(take(.oci, "indexlink").contains("index.json is a symbolic link"))
+        #expect(take(.oci, "indexfifo").contains("which is no file"))
+        #expect(take(.oci, "indexbig").contains("file too large"))
+        #expect(take(.oci, "markfifo").contains("which is no file"))
+        #expect(take(.oci, "marklink").contains("oci-layout is a symbolic link"))
+        #expect(take(.ociArchive, "sparse.tar").contains("the archive's files have more than \(64 << 30) bytes, holes included"))
+        #expect(take(.dockerArchive, "names.tar").contains("the archive has too many files"))
+        #expect(take(.dockerArchive, "many.tar").contains("an image in it has 201 layers; 200 are the most that work"))
+        #expect(take(.dockerArchive, "loop.tar").contains("which is not in the archive"))
+        _ = try store.collect()
+        #expect(try shell("find images/blobs ingest leases -type f", in: store.root) == "")
+    }
+
+    @Test func layersOfTheirOwn() throws {
+        let scratch = Scratch()
+        let store = try ImageStore.forTests(scratch.path + "/store", .copy)
+        let lease = try store.lease()
+        try shell("mkdir tree; seq 100000 > tree/file; tar -C tree -cf tar .; gzip -k tar; zstd -q tar; xz -k tar; bzip2 -k tar; cp tar.gz tail.gz; head -c 5000 /dev/zero >> tail.gz; head -c 30000 tar.zst > cut", in: scratch.path)
+        func take(_ name: String) throws -> (layer: Descriptor, diffID: OCIImage.Digest) {
+            try store.importLayer(from: ByteSource(SharedDescriptor(try OwnedDescriptor(opening: scratch.path + "/" + name, flags: 0))), lease: lease)
+        }
+        let diffID = ContentDigester.digest(of: try readFile(scratch.path + "/tar"))
+        for (name, type) in [("tar", MediaType.imageLayer), ("tar.gz", .imageLayerGzip), ("tar.zst", .imageLayerZstd), ("tail.gz", .imageLayerGzip)] {
+            let (layer, found) = try take(name)
+            let bytes = try readFile(scratch.path + "/" + name)
+            #expect(found == diffID && layer == Descriptor(mediaType: type, digest: ContentDigester.digest(of: bytes), size: Int64(bytes.count)), "\(name)")
+            let configuration = ImageConfiguration(platform: .current, diffIDs: [found]).bytes
+            let config = Descriptor(mediaType: .imageConfiguration, digest: try store.put(configuration, lease: lease), size: Int64(configuration.count))
+            let manifest = Manifest(config: config, layers: [layer]).bytes
+            let image = try store.image(Descriptor(mediaType: .imageManifest, digest: try store.put(manifest, lease: lease), size: Int64(manifest.count)))
+            try store.createContainer(name, from: image)
+            #expect(try shell("cmp tree/file store/containers/\(name)/fs/file", in: scratch.path) == "")
+        }
+        for (name, words) in [("tar.xz", "it is xz's; layers are gzip's, zstd's or not compressed"), ("tar.bz2", "it is bzip2's"), ("cut", "runcated"), ("/dev/null", "it is empty")] {
+            #expect(failure { _ = try take(name.hasPrefix("/") ? "../../.." + name : name) }.contains(words), "\(failure { _ = try take(name) })")
+        }
     }
 }

@@ -68,6 +68,7 @@ struct HandmadeTar {
         entry.attributes = attributes.compactMap { attribute in (try? AttributeName(attribute.0)).map { ($0, attribute.1) } }
         bytes += TarHeader.bytes(of: entry, size: Int64(content.utf8.count)) + Array(content.utf8) + TarHeader.padding(Int64(content.utf8.count))
     }
+    mutating func link(_ path: String, _ target: String) { add(path, .hardLink(target: Array(target.utf8))) }
     var closed: [UInt8] { bytes + [UInt8](repeating: 0, count: 1024) }
 }
 
