@@ -15,11 +15,13 @@ internal import LinuxSystem
         let path = unsafe try text(archive_entry_pathname(raw), "name")
         var entry = TarEntry(
             path: path, kind: .directory, mode: unsafe UInt32(archive_entry_mode(raw)) & 0o7777, user: 0, group: 0,
-            modification: FileTime(
-                seconds: unsafe Int64(archive_entry_mtime(raw)), nanoseconds: UInt32(clamping: unsafe archive_entry_mtime_nsec(raw))),
-            attributes: [])
+            modification: FileTime(seconds: unsafe Int64(archive_entry_mtime(raw)), nanoseconds: UInt32(clamping: unsafe archive_entry_mtime_nsec(raw))), attributes: [])
         let name = entry.name
         guard entry.modification.nanoseconds < 1_000_000_000 else { throw .malformed(entry: name, "its time has \(entry.modification.nanoseconds) nanoseconds") }
+        // libarchive leaves the sign out of the fraction: -1.25 is -1 second and 250 million nanoseconds there.
+        if entry.modification.nanoseconds != 0, (-(1 << 62)..<0).contains(entry.modification.seconds) {
+            entry.modification = FileTime(seconds: entry.modification.seconds - 1, nanoseconds: 1_000_000_000 - entry.modification.nanoseconds)
+        }
         entry.user = unsafe try identity(archive_entry_uid(raw), "user", name)
         entry.group = unsafe try identity(archive_entry_gid(raw), "group", name)
         entry.kind = try kind(name)

@@ -7,6 +7,8 @@ struct DirectoryFinish {
     var mode: UInt32?
     var modification: FileTime?
     var attributes: [(name: AttributeName, value: [UInt8])] = []
+    /// It gets these attributes and no others: it was another layer's, or has inherited some.
+    var hasNoOthers = false
 }
 
 /// The directories above the entry that is being made, each open. They are opened one from the other and never by a path, so a symbolic link
@@ -78,6 +80,8 @@ final class DirectoryStack {
             try top.descriptor.with { (parent: borrowing OwnedDescriptor) throws(SystemError) in try parent.makeDirectory(name, mode: 0o700) }
         }
         try enter(name)
+        var finish = finish
+        finish.hasNoOthers = true
         set(finish)
     }
 
@@ -110,8 +114,20 @@ extension DirectoryFinish {
     /// The owner goes first, because a change of it takes set-id bits and capabilities away.
     func apply(to directory: borrowing OwnedDescriptor) throws(SystemError) {
         if let owner { try explainingOwner(owner.user, owner.group) { () throws(SystemError) in try directory.setOwner(user: owner.user, group: owner.group) } }
+        if hasNoOthers {
+            for name in try directory.attributeNames() where !ApplyOptions.isHosts(name) && !attributes.contains(where: { $0.name == name }) { try directory.forgetAttribute(name) }
+        }
         if let mode { try directory.setMode(mode) }
         for attribute in attributes { try directory.setAttribute(attribute.name, attribute.value) }
         if let modification { try directory.setTimes(access: modification, modification: modification) }
+    }
+}
+
+extension OwnedDescriptor {
+    /// Removes an attribute that may be there, and may be another's to remove.
+    func forgetAttribute(_ attribute: AttributeName, of name: EntryName? = nil) throws(SystemError) {
+        do throws(SystemError) { try removeAttribute(attribute, of: name) } catch {
+            guard [ENODATA, EOPNOTSUPP, EPERM].contains(error.errno.rawValue) else { throw error }
+        }
     }
 }

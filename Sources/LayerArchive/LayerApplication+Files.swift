@@ -50,7 +50,11 @@ extension LayerApplication {
                 if let name { try object.setOwner(of: name, user: entry.user, group: entry.group) } else { try object.setOwner(user: entry.user, group: entry.group) }
             } catch { try explainingOwner(entry.user, entry.group) { () throws(SystemError) in throw error } }
         }
-        if case .symbolicLink = entry.kind {} else { try object.setMode(entry.mode, of: name) }
+        if case .symbolicLink = entry.kind {} else {
+            // A default list of the directory's is for what others make there.
+            try object.forgetAttribute(try AttributeName("system.posix_acl_access"), of: name)
+            try object.setMode(entry.mode, of: name)
+        }
         for attribute in attributes { try object.setAttribute(attribute.name, attribute.value, of: name) }
         try object.setTimes(access: entry.modification, modification: entry.modification, of: name)
     }

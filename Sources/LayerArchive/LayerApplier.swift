@@ -120,7 +120,7 @@ final class LayerApplication {
     /// What a directory entry asks for.
     private func finish(of entry: TarEntry) throws(LayerError) -> DirectoryFinish {
         DirectoryFinish(
-            owner: options.keepsOwners ? (entry.user, entry.group) : nil, mode: entry.mode, modification: entry.modification, attributes: try settable(entry))
+            owner: options.keepsOwners ? (entry.user, entry.group) : nil, mode: entry.mode, modification: entry.modification, attributes: try settable(entry), hasNoOthers: true)
     }
 
     /// The attributes that are to be set.

@@ -37,9 +37,8 @@ actor Authorizer {
     private let limits: ClientLimits
     private let fetch: Fetch
     private var challenges: [Registry: Challenge] = [:]
-    private var tokens: [TokenKey: Token] = [:]
-    private var purchases: [TokenKey: Task<Token, any Error>] = [:]
-    private var credentials: [String: Credential?] = [:]
+    private let tokens = KeptValues<TokenKey, Token> { $0.expires > .now }
+    private let credentials = KeptValues<String, Credential?> { _ in true }
 
     init(_ source: any CredentialSource, limits: ClientLimits, fetch: @escaping Fetch) {
         (self.source, self.limits, self.fetch) = (source, limits, fetch)
@@ -60,39 +59,26 @@ actor Authorizer {
     /// Learns what a registry asks for.
     /// - Parameter refused: the header that it did not accept.
     /// - Returns: whether another try can have another outcome.
-    func learn(_ all: [Challenge], from endpoint: Endpoint, refused: String?) -> Bool {
+    func learn(_ all: [Challenge], from endpoint: Endpoint, refused: String?) async -> Bool {
         guard let challenge = all.first(where: { $0.scheme == "bearer" }) ?? all.first(where: { $0.scheme == "basic" }) else { return false }
         let registry = Registry(endpoint)
         challenges[registry] = challenge
         guard let refused else { return true }
-        let before = tokens.count
-        tokens = tokens.filter { $0.key.registry != registry || "Bearer \($0.value.value)" != refused }
-        return tokens.count < before
+        return await tokens.remove { $0.registry == registry && "Bearer \($1.value)" == refused }
     }
 
     /// Who this client is for a registry, for messages.
     func credential(for endpoint: Endpoint) async throws -> Credential? {
-        let name = "\(endpoint.domain)/\(endpoint.path)"
-        if let known = credentials[name] { return known }
-        let found = try await source.credential(domain: endpoint.domain, path: endpoint.path)
-        credentials[name] = .some(found)
-        return found
+        let source = source
+        return try await credentials.value(for: "\(endpoint.domain)/\(endpoint.path)") { try await source.credential(domain: endpoint.domain, path: endpoint.path) }
     }
 
     private static func basic(_ user: String, _ password: String) -> String { "Basic " + Base64.encode(Array("\(user):\(password)".utf8)) }
 
     private func token(for endpoint: Endpoint, _ scopes: Set<Scope>, _ challenge: Challenge, _ credential: Credential?) async throws -> Token {
         let key = TokenKey(registry: Registry(endpoint), path: endpoint.path, scopes: scopes)
-        if let token = tokens[key], token.expires > .now { return token }
-        // Several requests that need the same token wait for one purchase.
-        if let purchase = purchases[key] { return try await purchase.value }
         let (fetch, limits) = (fetch, limits)
-        let purchase = Task { try await Self.buy(endpoint, scopes, challenge, credential, limits: limits, fetch: fetch) }
-        purchases[key] = purchase
-        defer { purchases[key] = nil }
-        let token = try await withTaskCancellationHandler { try await purchase.value } onCancel: { purchase.cancel() }
-        tokens[key] = token
-        return token
+        return try await tokens.value(for: key) { try await Self.buy(endpoint, scopes, challenge, credential, limits: limits, fetch: fetch) }
     }
 
     private static func buy(

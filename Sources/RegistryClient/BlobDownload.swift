@@ -22,6 +22,11 @@ extension RegistryClient {
     ///   - progress: is called with the number of bytes that came, now and then.
     /// - Throws: `RegistryError`: among others when the bytes have not the size or the digest of the descriptor; or what `sink` throws.
     public func blob(_ descriptor: Descriptor, in reference: Reference, to sink: any BlobSink, progress: (@Sendable (Int64) -> Void)? = nil) async throws {
+        try await blob(descriptor, in: reference, mirrors: true, to: sink, progress: progress)
+    }
+
+    /// - Parameter mirrors: whether they are asked.
+    func blob(_ descriptor: Descriptor, in reference: Reference, mirrors: Bool, to sink: any BlobSink, progress: (@Sendable (Int64) -> Void)?) async throws {
         do {
             var download = BlobDownload(client: self, descriptor: descriptor, sink: sink, progress: progress)
             if let data = descriptor.data {
@@ -29,7 +34,11 @@ extension RegistryClient {
             } else {
                 let reference = reference.repository.with(digest: descriptor.digest)
                 // A download that one place began, another can go on with: the digest says that it is the same.
-                try await firstAnswer(for: reference) { endpoint in try await download.fetch(from: endpoint) }
+                do {
+                    try await firstAnswer(for: reference, mirrors: mirrors) { endpoint in try await download.fetch(from: .registry(endpoint)) }
+                } catch let error as RegistryError where error.code == .notFound && !descriptor.urls.isEmpty {
+                    try await download.fetchFromURLs(after: error, for: try pushEndpoint(reference))
+                }
             }
             try download.verify()
             try await sink.finish()
@@ -73,7 +82,15 @@ struct BlobDownload: Sendable {
     let descriptor: Descriptor
     let sink: any BlobSink
     let progress: (@Sendable (Int64) -> Void)?
+    /// Who has it.
+    enum Place: Sendable {
+        case registry(Endpoint)
+        /// One of the descriptor's URLs, of a repository's blob.
+        case address(HTTPAddress, Endpoint)
+    }
     private var hash: ContentHash
+    /// False when a server has answered one with something else.
+    private var usesRanges = true
     private var offset: Int64 { hash.count }
 
     init(client: RegistryClient, descriptor: Descriptor, sink: any BlobSink, progress: (@Sendable (Int64) -> Void)?) {
@@ -96,18 +113,26 @@ struct BlobDownload: Sendable {
     }
 
     /// Fetches what is missing.
-    mutating func fetch(from endpoint: Endpoint) async throws {
+    mutating func fetch(from place: Place) async throws {
         var attempt = 0
         var start = offset
+        usesRanges = true
         while true {
+            let inParts = usesRanges && descriptor.size - offset >= max(limits.partsFrom, 1) && limits.parallelParts > 1 && limits.partSize > 0
+            let wantsRange = inParts || usesRanges && offset > 0
             do {
-                if descriptor.size - offset >= max(limits.partsFrom, 1), limits.parallelParts > 1, limits.partSize > 0 {
-                    try await fetchParts(from: endpoint)
+                if inParts {
+                    try await fetchParts(from: place)
                 } else {
-                    try await fetchRest(from: endpoint)
+                    try await fetchRest(from: place)
                 }
                 return
             } catch let error as RegistryError {
+                if wantsRange, error.code == .malformedAnswer || error.code == .status(416) {
+                    // It may know no ranges and not say so: then all of it once more, of which the rest is taken.
+                    usesRanges = false
+                    continue
+                }
                 // Real progress makes a failure the first one again. A byte at a time is none.
                 if offset - start >= min(256 << 10, descriptor.size) { attempt = 0 }
                 try await pause(client.configuration, after: error, attempt: attempt)
@@ -119,11 +144,18 @@ struct BlobDownload: Sendable {
 
     /// Opens the blob at an offset.
     /// - Parameter count: how many bytes are wanted from there; nil: all.
-    private func open(_ endpoint: Endpoint, at start: Int64, count: Int64? = nil) async throws -> (answer: Answer, start: Int64) {
-        var request = RegistryRequest(.GET, endpoint, "/blobs/\(descriptor.digest)", scopes: [.pull(endpoint)], accepted: [200, 206])
-        let isPart = start > 0 || count != nil
-        if isPart { request.headers.add(name: "Range", value: "bytes=\(start)-\(count.map { String(start + $0 - 1) } ?? "")") }
-        let answer = try await client.performOnce(request)
+    private func open(_ place: Place, at start: Int64, count: Int64? = nil) async throws -> (answer: Answer, start: Int64) {
+        let isPart = usesRanges && (start > 0 || count != nil)
+        var headers = HTTPHeaders()
+        if isPart { headers.add(name: "Range", value: "bytes=\(start)-\(count.map { String(start + $0 - 1) } ?? "")") }
+        let answer: Answer
+        switch place {
+        case .registry(let endpoint):
+            var request = RegistryRequest(.GET, endpoint, "/blobs/\(descriptor.digest)", scopes: [.pull(endpoint)], accepted: [200, 206])
+            request.headers = headers
+            answer = try await client.performOnce(request)
+        case .address(let address, let endpoint): answer = try await client.open(address, headers, for: endpoint)
+        }
         guard answer.status == 206 else {
             // The whole blob: the server does not know ranges.
             try checkLength(answer, descriptor.size)
@@ -143,9 +175,9 @@ struct BlobDownload: Sendable {
     }
 
     /// Everything from where this is, as one stream.
-    private mutating func fetchRest(from endpoint: Endpoint) async throws {
+    private mutating func fetchRest(from place: Place) async throws {
         guard offset < descriptor.size || descriptor.size == 0 else { return }
-        let (answer, start) = try await open(endpoint, at: offset)
+        let (answer, start) = try await open(place, at: offset)
         try await stream(answer, from: start)
     }
 
@@ -163,13 +195,14 @@ struct BlobDownload: Sendable {
     }
 
     /// Everything from where this is, in parts of which several come at once. Each waits in memory for those before it.
-    private mutating func fetchParts(from endpoint: Endpoint) async throws {
+    private mutating func fetchParts(from place: Place) async throws {
         let first = min(limits.partSize, descriptor.size - offset)
-        let (answer, start) = try await open(endpoint, at: offset, count: first)
+        let (answer, start) = try await open(place, at: offset, count: first)
         guard answer.status == 206 else { return try await stream(answer, from: start) }
         let base = offset
         let (size, partSize) = (descriptor.size - base, limits.partSize)
-        let count = Int((size + partSize - 1) / partSize)
+        // Without a sum: the size is whatever a manifest says.
+        let count = Int(size / partSize) + (size % partSize == 0 ? 0 : 1)
         let fetcher = self
         try await withThrowingTaskGroup(of: (index: Int, bytes: [[UInt8]]).self) { group in
             group.addTask { (0, try await fetcher.collect(answer, first)) }
@@ -180,7 +213,7 @@ struct BlobDownload: Sendable {
                     let index = started
                     group.addTask {
                         let start = base + Int64(index) * partSize
-                        return (index, try await fetcher.part(of: endpoint, at: start, count: min(partSize, base + size - start)))
+                        return (index, try await fetcher.part(of: place, at: start, count: min(partSize, base + size - start)))
                     }
                     started += 1
                 }
@@ -207,9 +240,9 @@ struct BlobDownload: Sendable {
     }
 
     /// One part, which is small enough to be fetched as a whole again.
-    private func part(of endpoint: Endpoint, at start: Int64, count: Int64) async throws -> [[UInt8]] {
+    private func part(of place: Place, at start: Int64, count: Int64) async throws -> [[UInt8]] {
         try await retrying(client.configuration) {
-            let (answer, _) = try await open(endpoint, at: start, count: count)
+            let (answer, _) = try await open(place, at: start, count: count)
             guard answer.status == 206 else { throw RegistryError(.malformedAnswer, request: answer.request, "a server that sent one part of the blob does not send another") }
             return try await collect(answer, count)
         }

@@ -50,10 +50,9 @@ extension RegistryClient {
         _ descriptor: Descriptor, from source: any BlobSource, to reference: Reference, mountingFrom other: Reference? = nil, progress: (@Sendable (Int64) -> Void)? = nil
     ) async throws -> PushedBlob {
         let endpoint = try pushEndpoint(reference)
-        var scopes: Set<Scope> = [.push(endpoint)]
+        let scopes: Set<Scope> = [.push(endpoint)]
         if try await hasBlob(descriptor.digest, at: endpoint, scopes) { return .existed }
         let donor = try other.map { try pushEndpoint($0) }.flatMap { $0.domain == endpoint.domain && $0.path != endpoint.path ? $0 : nil }
-        if let donor { scopes.insert(.pull(donor)) }
         let upload = BlobUpload(client: self, endpoint: endpoint, scopes: scopes, descriptor: descriptor, source: source, progress: progress)
         return try await upload.run(mountingFrom: donor)
     }
@@ -90,9 +89,11 @@ struct BlobUpload: Sendable {
                     try await complete(session, body: 0..<descriptor.size)
                 }
                 return .uploaded
-            } catch let error as RegistryError {
+            } catch var error as RegistryError {
                 await cancel(session)
                 if session.isHopeless { throw error }
+                // The registry does not know this upload any more, or has other bytes of it than were sent: another one may fare better.
+                if Self.isLost(error) { error.mayPass = true }
                 try await pause(client.configuration, after: error, attempt: attempt)
                 attempt += 1
             } catch {
@@ -104,6 +105,8 @@ struct BlobUpload: Sendable {
 
     /// Begins an upload; nil when the registry could mount the blob.
     private func begin(mountingFrom donor: Endpoint?) async throws -> Session? {
+        // Only here: a token server that does not grant the other repository must not stand in the way of the upload.
+        let scopes = donor.map { self.scopes.union([.pull($0)]) } ?? self.scopes
         var request = RegistryRequest(.POST, endpoint, "/blobs/uploads/", scopes: scopes, accepted: [201, 202])
         if let donor { request.parameters = [("mount", descriptor.digest.description), ("from", donor.path)] }
         request.headers.add(name: "Content-Length", value: "0")
@@ -134,6 +137,7 @@ struct BlobUpload: Sendable {
         var request = RegistryRequest(method, endpoint, "/blobs/uploads/", scopes: scopes, accepted: accepted)
         request.address = session.location
         request.headers.add(name: "Content-Type", value: "application/octet-stream")
+        request.bodyLength = range.upperBound - range.lowerBound
         request.body = { .stream(SourceBytes(source: source, range: range, progress: progress), length: .known(range.upperBound - range.lowerBound)) }
         return request
     }
@@ -157,10 +161,14 @@ struct BlobUpload: Sendable {
                 await answer.drain(limits: client.limits)
                 session.location = try location(of: answer, required: false)
                 guard let received = Self.received(answer) else { throw RegistryError(.malformedAnswer, request: answer.request, "the answer does not say how much was received (Range)") }
-                guard received == end else { throw RegistryError(.malformedAnswer, request: answer.request, "\(end) bytes were sent, and the registry says it has \(received)") }
-                offset = end
+                // It may have taken less than all of the chunk.
+                guard received > offset, received <= end else { throw RegistryError(.malformedAnswer, request: answer.request, "\(end) bytes were sent, and the registry says it has \(received)") }
+                offset = received
                 attempt = 0
-            } catch let error as RegistryError {
+            } catch var error as RegistryError {
+                if error.code == .notFound { throw error }
+                // What it has and what it was sent do not meet: it can tell what it has.
+                if Self.isLost(error) { error.mayPass = true }
                 do { try await pause(client.configuration, after: error, attempt: attempt) } catch {
                     session.isHopeless = true
                     throw error
@@ -170,6 +178,9 @@ struct BlobUpload: Sendable {
             }
         }
     }
+
+    /// The upload is gone (404, BLOB_UPLOAD_UNKNOWN), or a chunk does not follow the one before (416).
+    private static func isLost(_ error: RegistryError) -> Bool { error.code == .notFound || error.code == .status(416) }
 
     /// Asks how much the registry has (distribution-spec, "Pushing a blob in chunks": the status of an upload).
     private func resumption(_ session: inout Session, after failure: RegistryError) async throws -> Int64 {
@@ -195,8 +206,11 @@ struct BlobUpload: Sendable {
     private func cancel(_ session: Session) async {
         var request = RegistryRequest(.DELETE, endpoint, "/blobs/uploads/", scopes: scopes, accepted: [204, 202, 200])
         request.address = session.location
-        let prepared = request
-        _ = try? await client.performOnce(prepared)
+        let (client, prepared) = (client, request)
+        // In a task of its own: this one may be cancelled, of which the registry is to hear all the same. Not for long.
+        await Task {
+            _ = try? await within(min(client.limits.answerTimeout, .seconds(5)), "") { await (try client.performOnce(prepared)).drain(limits: client.limits) }
+        }.value
     }
 }
 

@@ -46,8 +46,12 @@ public struct ClientLimits: Sendable {
     public var manifestSize = 4 << 20
     /// Of an image's configuration, in bytes.
     public var configurationSize = 8 << 20
+    /// Of an image's layers as they are transferred, in bytes.
+    public var imageSize: Int64 = 256 << 30
     /// How many names a list of tags or referrers may have.
     public var listLength = 100_000
+    /// How many pages it may come in.
+    public var pages = 2000
     /// How many layers a manifest may have.
     public var layers = 4096
 
@@ -64,6 +68,12 @@ public struct ClientLimits: Sendable {
     public var chunkSize: Int64? = 32 << 20
 
     public init() {}
+
+    /// How long so many bytes may take at the least progress.
+    func longestTime(for bytes: Int64) -> Duration {
+        guard progressBytes > 0, bytes > 0 else { return .zero }
+        return min(progressInterval * (Double(bytes) / Double(progressBytes)), .seconds(86400))
+    }
 
     var backoff: Backoff { Backoff(first: firstRetryDelay, longest: longestRetryDelay) }
 }

@@ -13,6 +13,8 @@ struct Request: Sendable {
     var address: HTTPAddress
     var headers = HTTPHeaders()
     var body: HTTPClientRequest.Body?
+    /// How many bytes the body has.
+    var bodyLength: Int64 = 0
 
     /// For messages.
     var description: String { "\(method.rawValue) \(address)" }
@@ -53,7 +55,10 @@ final class Connections: Sendable {
             http.connectionPool.idleTimeout = .seconds(30)
             if let proxy {
                 let secret = proxy.credential.map { HTTPClient.Authorization.basic(credentials: Base64.encode(Array($0.utf8))) }
-                http.proxy = .server(host: proxy.host, port: proxy.port, authorization: secret)
+                switch proxy.kind {
+                case .http: http.proxy = .server(host: proxy.host, port: proxy.port, authorization: secret)
+                case .socks5: http.proxy = .socksServer(host: proxy.host, port: proxy.port)
+                }
             }
             return HTTPClient(eventLoopGroupProvider: .singleton, configuration: http)
         }
@@ -79,11 +84,15 @@ final class Connections: Sendable {
         outgoing.method = request.method
         outgoing.headers = request.headers
         outgoing.headers.replaceOrAdd(name: "User-Agent", value: configuration.userAgent)
+        // Digests and ranges are of the content itself; without this a server may send it otherwise.
+        outgoing.headers.replaceOrAdd(name: "Accept-Encoding", value: "identity")
         outgoing.body = request.body
         if request.address.isSecure { outgoing.tlsConfiguration = try tls(certificates, verifies: verifies) }
         let client = configuration.proxies.proxy(for: request.address).flatMap { proxied[$0] } ?? direct
         do {
-            let response = try await client.execute(outgoing, timeout: configuration.limits.answerTimeout.amount)
+            // The time that the body takes is not the server's, as long as it goes on.
+            let timeout = configuration.limits.answerTimeout + configuration.limits.longestTime(for: request.bodyLength)
+            let response = try await client.execute(outgoing, timeout: timeout.amount)
             return Answer(
                 status: Int(response.status.code), headers: response.headers, body: response.body, address: request.address, request: request.description)
         } catch { throw Self.failure(error, request: request.description) }
@@ -109,7 +118,7 @@ final class Connections: Sendable {
             switch error {
             case .cancelled: return CancellationError()
             case .readTimeout, .writeTimeout, .deadlineExceeded, .getConnectionFromPoolTimeout: return RegistryError(.tooSlow, request: request, "no answer in time")
-            case .connectTimeout, .tlsHandshakeTimeout, .httpProxyHandshakeTimeout: return unreachable("no connection in time", request)
+            case .connectTimeout, .tlsHandshakeTimeout, .httpProxyHandshakeTimeout, .socksHandshakeTimeout: return unreachable("no connection in time", request)
             case .remoteConnectionClosed: return RegistryError(.connection, request: request, "the connection was closed before the answer was complete")
             case .proxyAuthenticationRequired: return RegistryError(.configuration, request: request, "the proxy asks for a user's name and password")
             case .invalidProxyResponse: return unreachable("the proxy does not make the connection", request)

@@ -54,16 +54,16 @@ public struct CredentialFiles: CredentialSource {
 
     private func credential(in members: JSONMembers, _ file: String, domain: String, path: String) async throws -> Credential? {
         let names = Self.names(of: domain)
-        let auths: JSONMembers?
-        let helper: String?
+        var helper: (key: String, name: String)?
         var found: Credential?
         do {
-            let helpers = try members["credHelpers"]?.object()
-            helper = try names.lazy.compactMap { try helpers?[$0]?.string() }.first
-            auths = try members["auths"]?.object()
-            if helper == nil, let auths { found = try Self.entry(in: auths, domain: domain, path: path).flatMap(Self.credential) }
+            if let helpers = try members["credHelpers"]?.object() {
+                for key in Self.prefixes(domain, path) + names { if helper == nil, let name = try helpers[key]?.string() { helper = (key, name) } }
+            }
+            if helper == nil, let auths = try members["auths"]?.object() { found = try Self.entry(in: auths, domain: domain, path: path).flatMap(Self.credential) }
         } catch { throw RegistryError(.credentials, "\(file): \(error)") }
-        if let helper { return try await get(helper, names) }
+        // A helper of a namespace is asked for that, and then for the registry: most know registries only.
+        if let helper { return try await get(helper.name, (names.contains(helper.key) ? [] : [helper.key]) + names) }
         if let found { return found }
         guard let store = try? members["credsStore"]?.string(), !store.isEmpty else { return nil }
         return try await get(store, names)
@@ -80,15 +80,16 @@ public struct CredentialFiles: CredentialSource {
         domain == Reference.defaultDomain ? ["https://index.docker.io/v1/", "index.docker.io", domain] : [domain]
     }
 
+    /// The repository, and what it is in: `h/a/b/c`, `h/a/b`, `h/a`; without the registry itself.
+    private static func prefixes(_ domain: String, _ path: String) -> [String] {
+        let parts = path.split(separator: "/")
+        return (0..<parts.count).map { "\(domain)/\(parts.dropLast($0).joined(separator: "/"))" }
+    }
+
     /// The entry with the longest part of the repository's name; or one whose key is a URL, as older versions of Docker wrote it.
     private static func entry(in auths: JSONMembers, domain: String, path: String) throws(JSONShapeError) -> JSONMembers? {
-        var parts = path.split(separator: "/")
-        while !parts.isEmpty {
-            if let found = auths["\(domain)/\(parts.joined(separator: "/"))"] { return try found.object() }
-            parts.removeLast()
-        }
         let names = names(of: domain)
-        for name in names { if let found = auths[name] { return try found.object() } }
+        for name in prefixes(domain, path) + names { if let found = auths[name] { return try found.object() } }
         for key in auths.keys {
             guard let start = key.firstRange(of: "://")?.upperBound else { continue }
             let host = String(key[start...].prefix { $0 != "/" })

@@ -1,3 +1,5 @@
+import OCIImage
+
 /// What proves who asks.
 public enum Credential: Sendable, Hashable, CustomStringConvertible {
     case password(user: String, password: String)
@@ -37,5 +39,5 @@ public struct GivenCredential: CredentialSource {
     public let credential: Credential
 
     public init(domain: String, _ credential: Credential) { (self.domain, self.credential) = (domain, credential) }
-    public func credential(domain: String, path: String) async throws -> Credential? { domain == self.domain ? credential : nil }
+    public func credential(domain: String, path: String) async throws -> Credential? { domain == (self.domain == "index.docker.io" ? Reference.defaultDomain : self.domain) ? credential : nil }
 }

@@ -53,7 +53,9 @@ struct HTTPAddress: Hashable, Sendable, CustomStringConvertible {
         }
         var isSecure: Bool?
         var rest = text[...]
-        if let colon = text.firstIndex(of: ":"), text[text.index(after: colon)...].hasPrefix("//") {
+        // Before a slash or a question mark a colon ends a scheme; after one it is text.
+        if let colon = text.firstIndex(where: { ":/?".contains($0) }), text[colon] == ":" {
+            guard text[text.index(after: colon)...].hasPrefix("//") else { throw AddressError(text: text) }
             switch text[..<colon].lowercased() {
             case "https": isSecure = true
             case "http": isSecure = false
@@ -73,13 +75,30 @@ struct HTTPAddress: Hashable, Sendable, CustomStringConvertible {
         let (path, query) = split(rest)
         self.query = query
         if path.hasPrefix("/") {
-            self.path = path
+            self.path = Self.withoutDots(path)
         } else if !path.isEmpty {
-            self.path = base.path[...(base.path.lastIndex(of: "/") ?? base.path.startIndex)] + path
+            self.path = Self.withoutDots(base.path[...(base.path.lastIndex(of: "/") ?? base.path.startIndex)] + path)
         } else if query == nil {
             self.query = base.query
         }
         guard Self.isPlain(self.path), Self.isPlain(self.query ?? ""), self.path.utf8.count + (self.query ?? "").utf8.count <= 16384 else { throw AddressError(text: text) }
+    }
+
+    /// A path without components `.` and `..` (RFC 3986, 5.2.4).
+    private static func withoutDots(_ path: String) -> String {
+        var components: [Substring] = []
+        let all = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+        for (index, component) in all.enumerated() {
+            let isLast = index == all.count - 1
+            switch component {
+            case ".": if isLast { components.append("") }
+            case "..":
+                _ = components.popLast()
+                if isLast { components.append("") }
+            default: components.append(component)
+            }
+        }
+        return "/" + components.joined(separator: "/")
     }
 
     /// The URL as a request has it.

@@ -72,19 +72,31 @@ extension RegistryClient {
             guard answer.status == 200, let link = answer.headers["link"].lazy.compactMap(Self.next).first else { return }
             let next: HTTPAddress
             do { next = try HTTPAddress(link, relativeTo: answer.address) } catch { throw RegistryError(.malformedAnswer, request: answer.request, "Link: \(error)") }
-            guard next.origin == answer.address.origin, seen.insert(next).inserted, seen.count <= limits.listLength else {
-                throw RegistryError(.malformedAnswer, request: answer.request, "the list's next page is at another host, or was there before: \(next)")
+            guard next.origin == answer.address.origin, seen.insert(next).inserted, seen.count <= limits.pages else {
+                throw RegistryError(.malformedAnswer, request: answer.request, "the list's next page is at another host or was there before, or there are more than \(limits.pages): \(next)")
             }
             request.address = next
             request.parameters = []
         }
     }
 
-    /// The target of `<target>; rel="next"`.
-    static func next(_ link: String) -> String? {
-        guard let open = link.firstIndex(of: "<"), let close = link[open...].firstIndex(of: ">") else { return nil }
-        let parameters = link[link.index(after: close)...].split(separator: ";").map { $0.filter { $0 != " " && $0 != "\"" }.lowercased() }
-        return parameters.contains("rel=next") ? String(link[link.index(after: open)..<close]) : nil
+    /// The target of `<target>; rel="next"`, of which a header may have several, separated by commas.
+    static func next(_ header: String) -> String? {
+        var rest = header.prefix(16384)
+        while let open = rest.firstIndex(of: "<"), let close = rest[open...].firstIndex(of: ">") {
+            let target = rest[rest.index(after: open)..<close]
+            var isQuoted = false
+            let parameters = rest[rest.index(after: close)...].prefix { character in
+                if character == "\"" { isQuoted.toggle() }
+                return isQuoted || character != ","
+            }
+            for parameter in parameters.split(separator: ";") {
+                let parts = parameter.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != "\"" }.lowercased().trimmed }
+                if parts.count == 2, parts[0] == "rel", parts[1].split(separator: " ").contains("next") { return String(target) }
+            }
+            rest = rest[parameters.endIndex...]
+        }
+        return nil
     }
 
     private static func index(_ bytes: [UInt8], _ answer: Answer) throws -> Index {
@@ -97,7 +109,8 @@ extension RegistryClient {
 
     private func referrersTag(of digest: Digest, in reference: Reference) async throws -> Index? {
         do {
-            let fetched = try await manifest(try reference.repository.with(tag: Self.referrersTag(for: digest)))
+            // Of the registry itself: a mirror's list may be an old one, and what is missing in it would be lost when it is written again.
+            let fetched = try await manifest(try reference.repository.with(tag: Self.referrersTag(for: digest)), at: try pushEndpoint(reference))
             guard case .index(let index) = fetched.document.content else { throw RegistryError(.malformedAnswer, "\(reference.name): the tag \(Self.referrersTag(for: digest)) is no list of referrers") }
             return index
         } catch let error as RegistryError where error.code == .notFound { return nil }
@@ -113,13 +126,20 @@ extension RegistryClient {
             entry.artifactType = index.artifactType
             entry.annotations = index.annotations
         }
-        var list = try await referrersTag(of: subject, in: reference) ?? Index(manifests: [])
-        guard !list.manifests.contains(where: { $0.digest == digest }) else { return }
-        list.manifests.append(entry)
-        let made: ManifestDocument
-        do throws(DocumentError) { made = try ManifestDocument(list.bytes, mediaType: list.mediaType ?? .imageIndex) } catch {
-            throw RegistryError(.tooLarge, "\(reference.name): the list of what is about \(subject) \(error)")
+        // Another program may write the list between our reading and our writing: then its entry or ours is missing, of which ours we see.
+        for attempt in 0..<max(2, limits.attempts) {
+            var list = try await referrersTag(of: subject, in: reference) ?? Index(manifests: [])
+            guard !list.manifests.contains(where: { $0.digest == digest }) else { return }
+            if attempt > 0 { try await Task.sleep(for: limits.backoff.delay(attempt: attempt)) }
+            list.manifests.append(entry)
+            let made: ManifestDocument
+            do throws(DocumentError) { made = try ManifestDocument(list.bytes, mediaType: list.mediaType ?? .imageIndex) } catch {
+                throw RegistryError(.tooLarge, "\(reference.name): the list of what is about \(subject) \(error)")
+            }
+            try await push(made, to: try reference.repository.with(tag: Self.referrersTag(for: subject)))
         }
-        try await push(made, to: try reference.repository.with(tag: Self.referrersTag(for: subject)))
+        guard try await referrersTag(of: subject, in: reference)?.manifests.contains(where: { $0.digest == digest }) == true else {
+            throw RegistryError(.malformedAnswer, "\(reference.name): the list of what is about \(subject) does not keep what is added to it")
+        }
     }
 }

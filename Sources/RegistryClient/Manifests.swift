@@ -28,7 +28,7 @@ extension RegistryClient {
         try await firstAnswer(for: reference) { endpoint in try await manifest(reference, at: endpoint) }
     }
 
-    private func manifest(_ reference: Reference, at endpoint: Endpoint) async throws -> FetchedManifest {
+    func manifest(_ reference: Reference, at endpoint: Endpoint) async throws -> FetchedManifest {
         var request = RegistryRequest(.GET, endpoint, "/manifests/\(try Self.name(of: reference))", scopes: [.pull(endpoint)])
         request.headers.add(contentsOf: Self.acceptedManifests)
         let prepared = request
@@ -73,6 +73,12 @@ extension RegistryClient {
             case .manifest(let content):
                 guard content.layers.count <= limits.layers else {
                     throw RegistryError(.tooLarge, "\(reference.familiar): the manifest has \(content.layers.count) layers, more than the limit of \(limits.layers)")
+                }
+                var size: Int64 = content.config.size
+                for layer in content.layers {
+                    let (sum, isTooMuch) = size.addingReportingOverflow(layer.size)
+                    guard !isTooMuch, sum <= limits.imageSize else { throw RegistryError(.tooLarge, "\(reference.familiar): the image has more than the limit of \(limits.imageSize) bytes") }
+                    size = sum
                 }
                 return FetchedImage(root: root, manifest: current, content: content)
             case .index(let index):

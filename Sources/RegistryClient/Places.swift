@@ -2,8 +2,9 @@ import OCIImage
 
 extension RegistryClient {
     /// Asks the places where a repository may be, the mirrors first, until one answers. What only the last one cannot do is told.
-    func firstAnswer<Value>(for reference: Reference, _ body: (Endpoint) async throws -> Value) async throws -> Value {
-        let endpoints = try configuration.registries.endpoints(for: reference, mirrors: true)
+    /// - Parameter mirrors: whether they are asked.
+    func firstAnswer<Value>(for reference: Reference, mirrors: Bool = true, _ body: (Endpoint) async throws -> Value) async throws -> Value {
+        let endpoints = try configuration.registries.endpoints(for: reference, mirrors: mirrors)
         var problems: [String] = []
         for (index, endpoint) in endpoints.enumerated() {
             do { return try await body(endpoint) } catch let error as RegistryError {

@@ -1,22 +1,29 @@
 import JSONText
 
-/// Through which proxies requests go: HTTP_PROXY, HTTPS_PROXY and NO_PROXY as most programs read them. All requests, those of plain HTTP too, go through them by CONNECT.
+/// Through which proxies requests go: HTTP_PROXY, HTTPS_PROXY and NO_PROXY as most programs read them. All requests, those of plain HTTP too, go through HTTP proxies by
+/// CONNECT.
 public struct ProxySettings: Sendable, Hashable {
-    /// A proxy that is spoken to in plain HTTP.
+    /// A proxy that is spoken to in plain HTTP, or by SOCKS.
     public struct Proxy: Sendable, Hashable {
+        /// How it is spoken to; `socks5` without a user, and names are looked up by the proxy.
+        public enum Kind: Sendable, Hashable { case http, socks5 }
+
+        public var kind = Kind.http
         public var host: String
         public var port: Int
         /// `user:password`
         public var credential: String?
 
-        /// Reads `[http://][user:password@]host[:port]`.
-        /// - Throws: when it is none, or of another kind (`https`, `socks5`).
+        /// Reads `[http://][user:password@]host[:port]` or `socks5://host[:port]` (`socks5h` is the same).
+        /// - Throws: when it is none, or of another kind (`https`, `socks4`).
         public init(_ text: String) throws(RegistryError) {
             var rest = text[...]
-            if rest.lowercased().hasPrefix("http://") { rest = rest.dropFirst("http://".count) }
+            for (scheme, kind) in [("http://", Kind.http), ("socks5://", .socks5), ("socks5h://", .socks5)] where text.lowercased().hasPrefix(scheme) {
+                (rest, self.kind) = (text.dropFirst(scheme.count), kind)
+            }
             guard !rest.contains("://") else { throw Self.malformed() }
             if let at = rest.lastIndex(of: "@") {
-                guard let user = Self.unescaped(rest[..<at]) else { throw Self.malformed() }
+                guard kind == .http, let user = Self.unescaped(rest[..<at]) else { throw Self.malformed() }
                 credential = user
                 rest = rest[rest.index(after: at)...]
             }
@@ -25,12 +32,13 @@ public struct ProxySettings: Sendable, Hashable {
             // Not with the text: it may hold a password.
             do throws(AddressError) {
                 let address = try HTTPAddress(isSecure: false, authority: String(rest), path: "/")
-                (host, port) = (address.host.trimmingBrackets, address.port)
+                let hasPort = rest.drop { $0 != "]" }.contains(":") || !rest.hasPrefix("[") && rest.contains(":")
+                (host, port) = (address.host.trimmingBrackets, kind == .socks5 && !hasPort ? 1080 : address.port)
             } catch { throw Self.malformed() }
         }
 
         private static func malformed() -> RegistryError {
-            RegistryError(.configuration, "a proxy of the environment (HTTP_PROXY, HTTPS_PROXY) is not http://[USER:PASSWORD@]HOST[:PORT]")
+            RegistryError(.configuration, "a proxy of the environment (HTTP_PROXY, HTTPS_PROXY) is neither http://[USER:PASSWORD@]HOST[:PORT] nor socks5://HOST[:PORT]")
         }
 
         private static func unescaped(_ text: Substring) -> String? {

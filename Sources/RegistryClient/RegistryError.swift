@@ -50,6 +50,8 @@ public struct RegistryError: Error, Sendable, CustomStringConvertible {
     var retryAfter: Duration?
     /// There was no connection at all.
     var isUnreachable = false
+    /// Another attempt can have another outcome, whatever the code says.
+    var mayPass = false
     /// The error codes of the answer's body (distribution-spec, "Error Codes"), such as `MANIFEST_UNKNOWN`.
     public internal(set) var registryCodes: [String] = []
 
@@ -61,7 +63,8 @@ public struct RegistryError: Error, Sendable, CustomStringConvertible {
 
     /// Whether another try, or another server, may give another answer.
     var isTransient: Bool {
-        switch code {
+        if mayPass { return true }
+        return switch code {
         case .connection, .tooSlow, .tooManyRequests, .status(408), .status(500), .status(502), .status(503), .status(504): true
         default: false
         }

@@ -13,6 +13,8 @@ struct RegistryRequest: Sendable {
     var scopes: Set<Scope>
     /// Made anew for each attempt.
     var body: (@Sendable () -> HTTPClientRequest.Body)?
+    /// In bytes.
+    var bodyLength: Int64 = 0
     /// What is an answer and not a refusal.
     var accepted: Set<Int> = [200]
 
@@ -40,7 +42,7 @@ extension RegistryClient {
         var scopes = request.scopes
         var attempt = 0
         while true {
-            var outgoing = Request(method: request.method, address: address, headers: request.headers, body: request.body?())
+            var outgoing = Request(method: request.method, address: address, headers: request.headers, body: request.body?(), bodyLength: request.bodyLength)
             // An upload may go on at another host, which has no claim to this registry's credentials.
             let isOwn = address.origin == registry.origin
             let authorization = isOwn ? try await authorizer.header(for: request.endpoint, scopes) : nil

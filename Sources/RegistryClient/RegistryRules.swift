@@ -46,6 +46,8 @@ public struct RegistryRule: Sendable, Hashable {
 
     /// How long a part of the name it describes; nil: it does not describe it.
     fileprivate func match(_ name: String, domain: String) -> Int? {
+        // A host's name is the same in any case, and all else is in lower case.
+        let (prefix, name, domain) = (prefix.lowercased(), name.lowercased(), domain.lowercased())
         if prefix.hasPrefix("*.") {
             let suffix = prefix.dropFirst()
             let host = domain.split(separator: ":").first.map(String.init) ?? domain
@@ -65,15 +67,28 @@ public struct RegistryRules: Sendable, Hashable {
     /// The host that answers for `docker.io`.
     static let dockerHost = "registry-1.docker.io"
 
+    private func rule(for name: String, domain: String) -> (length: Int, rule: RegistryRule)? {
+        var found: (length: Int, rule: RegistryRule)?
+        for rule in rules {
+            if let length = rule.match(name, domain: domain), length > found?.length ?? -1 { found = (length, rule) }
+        }
+        return found
+    }
+
+    /// How a host is spoken to that is asked for no repository.
+    /// - Throws: when it is blocked.
+    func transport(of address: HTTPAddress) throws(RegistryError) -> RegistryTransport {
+        let domain = address.host + (address.port == (address.isSecure ? 443 : 80) ? "" : ":\(address.port)")
+        guard let rule = rule(for: domain, domain: domain)?.rule else { return .tls }
+        guard !rule.isBlocked else { throw RegistryError(.blocked, "\(address): the configuration blocks \(rule.prefix)") }
+        return rule.transport
+    }
+
     /// Where the repository is, the mirrors first.
     /// - Throws: when the repository is blocked, or a location is no repository's name.
     func endpoints(for reference: Reference, mirrors: Bool) throws(RegistryError) -> [Endpoint] {
         let name = reference.name
-        var found: (length: Int, rule: RegistryRule)?
-        for rule in rules {
-            if let length = rule.match(name, domain: reference.domain), length > found?.length ?? -1 { found = (length, rule) }
-        }
-        guard let (length, rule) = found else { return [try Endpoint(name, transport: .tls)] }
+        guard let (length, rule) = rule(for: name, domain: reference.domain) else { return [try Endpoint(name, transport: .tls)] }
         guard !rule.isBlocked else { throw RegistryError(.blocked, "\(name): the configuration blocks \(rule.prefix)") }
         let rest = String(decoding: Array(name.utf8.dropFirst(length)), as: UTF8.self)
         var endpoints: [Endpoint] = []

@@ -19,16 +19,20 @@ struct Backoff: Sendable {
     }
 }
 
-/// The preferred format of dates in headers, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
+/// Dates in headers: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two obsolete formats, `Sunday, 06-Nov-94 08:49:37 GMT` and
+/// `Sun Nov  6 08:49:37 1994` (RFC 9110, 5.6.7).
 enum HTTPDate {
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
     /// Seconds since 1970.
     static func seconds(_ text: String) -> Int64? {
-        let parts = text.split(separator: " ")
-        guard parts.count == 6, parts[5] == "GMT", let day = Int64(parts[1]), let month = months.firstIndex(of: String(parts[2])).map({ Int64($0) + 1 }), let year = Int64(parts[3])
-        else { return nil }
-        let clock = parts[4].split(separator: ":").map { Int64($0) }
+        let parts = text.split { $0 == " " || $0 == "-" }.map(String.init)
+        guard parts.count == 6 || parts.count == 5 else { return nil }
+        let (dayText, monthText, yearText, time) = parts.count == 6 ? (parts[1], parts[2], parts[3], parts[4]) : (parts[2], parts[1], parts[4], parts[3])
+        guard parts.count == 5 || parts[5] == "GMT", let day = Int64(dayText), let month = months.firstIndex(of: monthText).map({ Int64($0) + 1 }), var year = Int64(yearText) else { return nil }
+        // Two digits mean a year that is not more than 50 years away.
+        if yearText.utf8.count == 2 { year += year < 70 ? 2000 : 1900 }
+        let clock = time.split(separator: ":").map { Int64($0) }
         guard clock.count == 3, let hour = clock[0], let minute = clock[1], let second = clock[2], (1...31).contains(day), (1970...9999).contains(year), (0...23).contains(hour),
             (0...59).contains(minute), (0...60).contains(second)
         else { return nil }

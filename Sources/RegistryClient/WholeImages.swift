@@ -43,7 +43,12 @@ extension RegistryClient {
         try await inParallel(blobs, limits.parallelBlobs) { descriptor in
             if try await receiver.contains(descriptor) { events?(.finished(descriptor, wasThere: true)); return }
             events?(.started(descriptor))
-            try await self.blob(descriptor, in: reference, to: try await receiver.sink(for: descriptor)) { events?(.progress(descriptor, bytes: $0)) }
+            let progress: @Sendable (Int64) -> Void = { events?(.progress(descriptor, bytes: $0)) }
+            do { try await self.blob(descriptor, in: reference, to: try await receiver.sink(for: descriptor), progress: progress) } catch let error as RegistryError {
+                // What a mirror sends that is not the blob is no reason not to ask the registry.
+                guard [.wrongContent, .tooLarge].contains(error.code), try self.configuration.registries.endpoints(for: reference, mirrors: true).count > 1 else { throw error }
+                try await self.blob(descriptor, in: reference, mirrors: false, to: try await receiver.sink(for: descriptor), progress: progress)
+            }
             events?(.finished(descriptor, wasThere: false))
         }
         var documents = [image.manifest]
@@ -76,7 +81,8 @@ extension RegistryClient {
     ) async throws -> Digest {
         guard case .manifest(let manifest) = document.content else { throw RegistryError(.unsupported, "an index is pushed after its manifests, as a document of its own") }
         var seen: Set<Digest> = []
-        let blobs = (manifest.layers + [manifest.config]).filter { seen.insert($0.digest).inserted }
+        // Layers that are elsewhere and not to be distributed are not uploaded (image-spec, layer.md, "Non-Distributable Layers").
+        let blobs = (manifest.layers + [manifest.config]).filter { seen.insert($0.digest).inserted && !($0.mediaType.isNondistributable && !$0.urls.isEmpty) }
         try await inParallel(blobs, limits.parallelBlobs) { descriptor in
             events?(.started(descriptor))
             let pushed = try await self.push(descriptor, from: try await provider.source(of: descriptor), to: reference, mountingFrom: other) {

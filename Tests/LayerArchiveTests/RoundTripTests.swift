@@ -26,7 +26,7 @@ struct RoundTripTests {
             setfattr -n user.note -v 'value' random; setfattr -n user.binary -v 0x000102ff random; setfattr -n trusted.x -v t deep; setfattr -n user.empty -v '' zero
             cp /bin/true capable; setcap cap_net_raw+ep capable 2>/dev/null || setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 capable
             setfacl -m u:1234:rw,g:55:r zero; setfacl -d -m u:99:rwx deep; setfacl -m u:4321:x empty
-            touch -d '2001-02-03 04:05:06.789012345' random; touch -h -d '1999-01-01 00:00:00.5' dangling; touch -d '1965-01-01' zero; touch -d @0 bigid
+            touch -d '2001-02-03 04:05:06.789012345' random; touch -h -d '1999-01-01 00:00:00.5' dangling; touch -d '1965-01-01' zero; touch -d '1960-01-01 00:00:00.25' hole; touch -d @0 bigid
             touch -d '2010-10-10 10:10:10.101010101' deep deep/a deep/a/b .
             """, in: path)
     }
@@ -44,6 +44,25 @@ struct RoundTripTests {
         #expect(report.diffID.hex == String(try shell("sha256sum layer.tar", in: scratch.path).prefix(64)))
         #expect(report.skipped == [:])
         #expect(try shell("stat -c %b out/sparse", in: scratch.path) == shell("stat -c %b tree/sparse", in: scratch.path))
+    }
+
+    /// A directory that a layer names has the attributes that it says, whatever a lower layer's has; and nothing inherits an access control list.
+    @Test(arguments: [WhiteoutStyle.removing, .overlay(user: false)])
+    func attributesAreTheLayersOwn(style: WhiteoutStyle) throws {
+        let scratch = Scratch()
+        let tree = try scratch.make("tree")
+        try shell("mkdir -p kept given; setfacl -d -m u:1234:rwx kept given; setfattr -n user.note -v x kept; setfacl -m u:5:r given", in: scratch.path + "/tree")
+        let (_, base) = try write(.none, tree, base: try scratch.make("empty"))
+        let (out, whole) = (try scratch.make("out"), try listing(scratch.path + "/tree"))
+        try apply(base, to: out, style)
+        #expect(try listing(scratch.path + "/out") == whole)
+        try apply(tar {
+            $0.add("kept/", .directory, mode: 0o755)
+            $0.add("kept/file", .regular(size: 0), "x", mode: 0o640); $0.add("kept/sub/", .directory, mode: 0o750); $0.add("kept/pipe", .fifo, mode: 0o604)
+            $0.add("given/file", .regular(size: 0), "x", mode: 0o640); $0.add("given/deep/file", .regular(size: 0), "x", mode: 0o600); $0.add("given/pipe", .fifo, mode: 0o604)
+        }, to: out, style)
+        #expect(try shell("getfattr -R -d -m - -h . | grep '^# file' || true", in: scratch.path + "/out") == "# file: given\n")
+        #expect(try shell("stat -c %a kept/file kept/sub kept/pipe given/file given/deep given/deep/file given/pipe | xargs", in: scratch.path + "/out") == "640 750 604 640 755 600 604\n")
     }
 
     @Test(arguments: ["gnu", "ustar"])

@@ -65,6 +65,59 @@ struct AuthorizationTests {
         #expect(error == nil && requests.filter { $0.path == "/token" }.count == 1)
     }
 
+    @Test("who waits for what another began does it anew when that one is cancelled")
+    func sharedAndCancelled() async throws {
+        let kept = KeptValues<Int, String> { _ in true }
+        let (begun, signal) = AsyncStream.makeStream(of: Void.self)
+        let first = Task {
+            try await kept.value(for: 1) {
+                signal.finish()
+                try await Task.sleep(for: .seconds(600))
+                return "first"
+            }
+        }
+        for await _ in begun {}
+        let others = (0..<3).map { number in Task { try await kept.value(for: 1) { "other \(number)" } } }
+        for _ in 0..<100 { await Task.yield() }
+        first.cancel()
+        await #expect(throws: CancellationError.self) { try await first.value }
+        var values: Set<String> = []
+        for other in others { values.insert(try await other.value) }
+        #expect(values.count == 1 && values.first?.hasPrefix("other") == true)
+    }
+
+    @Test("what is not good any more is got again")
+    func outdated() async throws {
+        let kept = KeptValues<Int, Int> { $0 > 1 }
+        var values: [Int] = []
+        for number in 1...3 { values.append(try await kept.value(for: 1) { number }) }
+        #expect(values == [1, 2, 2])
+    }
+
+    private actor CountingSource: CredentialSource {
+        var count = 0
+        func credential(domain: String, path: String) async throws -> Credential? {
+            count += 1
+            try await Task.sleep(for: .milliseconds(20))
+            return .password(user: "alice", password: "geheim")
+        }
+    }
+
+    @Test("a source of credentials is asked once, however many requests need them at once")
+    func askedOnce() async throws {
+        let (registry, source) = (TokenRegistry(), CountingSource())
+        try await FaultServer.with({ request, server in registry.react(request, server) }) { server in
+            try await RegistryClient.withClient(testConfiguration(server.authority) { $0.credentials = source }) { client in
+                let reference = try Reference("\(server.authority)/a/b")
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<5 { group.addTask { _ = try await client.tags(of: reference) } }
+                    try await group.waitForAll()
+                }
+            }
+            #expect(await source.count == 1)
+        }
+    }
+
     @Test("without credentials a token is asked for anonymously")
     func anonymous() async throws {
         var registry = TokenRegistry()

@@ -89,6 +89,19 @@ struct CredentialTests {
         try await withHelper("echo credentials not found in native keychain; exit 1") { (files: CredentialFiles, _: String) async throws in #expect(try await files.credential(domain: "docker.io", path: "x") == nil) }
     }
 
+    @Test("a helper of a namespace is for what is in it, and before that of the registry")
+    func helperOfNamespace() async throws {
+        let file = #"{"credHelpers":{"example.com/team":"test","example.com/team/open":"none"},"auths":{"example.com":{"auth":"Yjpj"}}}"#
+        // It knows registries only, as most do.
+        try await withHelper(#"read server; echo "$server" >>"$STORE"; [ "$server" = example.com ] || { echo credentials not found in native keychain; exit 1; }; echo '{"Username":"alice","Secret":"a:b"}'"#, file) { (files: CredentialFiles, directory: String) async throws in
+            #expect(try await files.credential(domain: "example.com", path: "team/app/x") == Self.alice)
+            #expect(try String(contentsOfFile: directory + "/stored", encoding: .utf8) == "example.com/team\nexample.com\n")
+            #expect(try await files.credential(domain: "example.com", path: "teams/app") == .password(user: "b", password: "c"))
+            #expect(try await files.credential(domain: "example.com", path: "") == .password(user: "b", password: "c"))
+            #expect(await failure { try await files.credential(domain: "example.com", path: "team/open") }?.description.contains("docker-credential-none") == true)
+        }
+    }
+
     @Test("a helper that does not do what it should is told of, and does not hold anybody", arguments: [
         ("echo locked; exit 3", #"locked"#), ("exit 3", "exit status 3"), ("kill -9 $$", "killed by signal 9"), ("echo '['", "its answer"), ("echo '{}'", "its answer: Username: is missing"),
         ("sleep 600", "has not answered"), ("exec >&-; sleep 600", "has not ended"), ("head -c 1000000 /dev/zero; sleep 600", "prints more than"),

@@ -35,6 +35,8 @@ struct DownloadTests {
         #expect(result.error == nil)
         #expect(result.sink.bytes == content && result.sink.outcome == .finished)
         #expect(result.requests.map(\.description) == ["GET /v2/a/b/blobs/\(Digest(of: content))"])
+        // The digest is of the content as it is.
+        #expect(result.requests[0].headers["accept-encoding"] == ["identity"])
     }
 
     @Test("an empty blob, and one whose digest is SHA-512")
@@ -189,6 +191,35 @@ struct DownloadTests {
             }
             #expect(result.error?.code == .malformedAnswer && result.sink.outcome == .abandoned)
         }
+    }
+
+    @Test("a server that answers ranges with something else is asked for all of it", arguments: [416, 206, 0])
+    func badRanges(status: Int) async throws {
+        let content = content
+        for change in [{ _ in }, Self.inParts] as [@Sendable (inout ClientConfiguration) -> Void] {
+            let result = try await fetch(nil, change) { request, _ in
+                if request.headers.first(name: "range") == nil {
+                    var reaction = Reaction.bytes(content)
+                    if request.earlier == 0 { reaction.cutAfter = 100_000 }
+                    return reaction
+                }
+                // The first part is good, where there are parts.
+                if status == 0 { return request.earlier == 0 ? .file(content, for: request) : .bytes(content) }
+                return Reaction(status: status, headers: HTTPHeaders([("Content-Range", status == 416 ? "bytes */7" : "bytes 0-6/7")]), body: Array(content.prefix(7)))
+            }
+            #expect(result.error == nil && result.sink.bytes == content && result.sink.outcome == .finished, "\(result.requests)")
+        }
+    }
+
+    @Test("a size that no blob has ends nothing but the download")
+    func endlessSize() async throws {
+        let content = content
+        let wanted = Descriptor(mediaType: .imageLayer, digest: Digest(of: content), size: .max)
+        let result = try await fetch(wanted, Self.inParts) { request, _ in
+            guard request.headers.first(name: "range")?.hasPrefix("bytes=0-") == true else { return .answer(404) }
+            return Reaction(status: 206, headers: HTTPHeaders([("Content-Range", "bytes 0-39999/\(Int64.max)")]), body: Array(content.prefix(40_000)))
+        }
+        #expect(result.error?.code == .notFound && result.sink.outcome == .abandoned)
     }
 
     @Test("what may pass is tried again, what may not is not", arguments: [(500, 3), (502, 3), (503, 3), (504, 3), (429, 3), (408, 3), (404, 1), (403, 1), (400, 1), (418, 1), (501, 1)])

@@ -1,5 +1,6 @@
 import NIOHTTP1
 import OCIImage
+import Synchronization
 import Testing
 
 @testable import RegistryClient
@@ -8,7 +9,7 @@ import Testing
 struct ListTests {
     private func tags(_ handler: @escaping FaultServer.Handler) async throws -> (result: Result<[String], RegistryError>, requests: [SeenRequest]) {
         try await FaultServer.with(handler) { server in
-            try await RegistryClient.withClient(testConfiguration(server.authority) { $0.limits.listLength = 10 }) { client in
+            try await RegistryClient.withClient(testConfiguration(server.authority) { ($0.limits.listLength, $0.limits.pages) = (10, 10) }) { client in
                 do { return (.success(try await client.tags(of: try Reference("\(server.authority)/a"))), server.requests) } catch let error as RegistryError { return (.failure(error), server.requests) }
             }
         }
@@ -84,6 +85,32 @@ struct ListTests {
             try await RegistryClient.withClient(testConfiguration(server.authority)) { client in try await client.push(document, to: try Reference("\(server.authority)/a:s")) }
             #expect(server.requests.map(\.description) == ["PUT /v2/a/manifests/s"])
             #expect(server.requests[0].body == document.bytes && server.requests[0].headers.first(name: "content-type") == MediaType.imageManifest.rawValue)
+        }
+    }
+
+    @Test("a list of referrers that another program writes at the same time keeps both entries; mirrors' lists are not written back")
+    func referrersRace() async throws {
+        let image = try SomeImage(layers: [[1]])
+        let content = Manifest(config: descriptor(of: image.configuration), layers: [], subject: image.manifest.descriptor(digest: image.digest))
+        let document = try ManifestDocument(content.bytes, mediaType: .imageManifest)
+        let list = Mutex<[UInt8]?>(nil)
+        let others = Index(manifests: [entry("other")]).bytes
+        try await FaultServer.with({ _, _ in .bytes(Index(manifests: []).bytes, [("Content-Type", MediaType.imageIndex.rawValue)]) }) { mirror in
+            try await FaultServer.with({ request, _ in
+                guard request.path.contains("/manifests/sha256-") else { return .answer(201) }
+                if request.method == "GET" { return list.withLock { $0 }.map { .bytes($0, [("Content-Type", MediaType.imageIndex.rawValue)]) } ?? .answer(404) }
+                // The other program has read the list before, too, and writes it after us, once.
+                list.withLock { $0 = request.earlier == 0 ? others : request.body }
+                return .answer(201)
+            }) { server in
+                let configuration = testConfiguration(server.authority) {
+                    $0.registries = RegistryRules([RegistryRule(prefix: server.authority, transport: .plain, mirrors: [RegistryMirror(location: mirror.authority, transport: .plain)])])
+                }
+                try await RegistryClient.withClient(configuration) { client in try await client.push(document, to: try Reference("\(server.authority)/a:s")) }
+                let kept = try Index(parsing: try #require(list.withLock { $0 }))
+                #expect(Set(kept.manifests.map(\.digest)) == [entry("other").digest, Digest(of: document.bytes)])
+                #expect(mirror.requests.isEmpty)
+            }
         }
     }
 

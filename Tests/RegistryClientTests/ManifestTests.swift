@@ -166,6 +166,42 @@ struct ManifestTests {
         }
     }
 
+    @Test("an image whose layers have sizes that no disk has is refused", arguments: [1 << 60, .max] as [Int64])
+    func endlessLayers(size: Int64) async throws {
+        let content = Manifest(config: descriptor(of: [1], .imageConfiguration), layers: (0..<20).map { Descriptor(mediaType: .imageLayer, digest: Digest(of: [$0]), size: size) })
+        try await FaultServer.with({ _, _ in .bytes(content.bytes, [("Content-Type", MediaType.imageManifest.rawValue)]) }) { server in
+            try await RegistryClient.withClient(testConfiguration(server.authority)) { client in
+                let error = await failure { try await client.image(try Reference("\(server.authority)/a:1"), platform: .current) }
+                #expect(error?.code == .tooLarge)
+            }
+        }
+    }
+
+    @Test("a mirror that sends another blob does not keep the registry's from coming", arguments: [false, true])
+    func wrongMirror(breaks: Bool) async throws {
+        let layer = someBytes(300_000)
+        let image = try SomeImage(layers: [layer])
+        let manifest = Reaction.bytes(image.manifest.bytes, [("Content-Type", MediaType.imageManifest.rawValue)])
+        try await FaultServer.with({ request, _ in
+            if request.path.contains("/manifests/") { return manifest }
+            var reaction = Reaction.bytes([UInt8](repeating: 7, count: layer.count))
+            // The registry's part is to go on where the mirror's wrong one ended.
+            if breaks { reaction.cutAfter = 50_000 }
+            return reaction
+        }) { mirror in
+            try await FaultServer.with({ request, _ in
+                request.path.contains("/manifests/") ? manifest : .file(request.path.hasSuffix(Digest(of: layer).hex) ? layer : image.configuration, for: request)
+            }) { server in
+                let configuration = testConfiguration(server.authority) {
+                    $0.registries = RegistryRules([RegistryRule(prefix: server.authority, transport: .plain, mirrors: [RegistryMirror(location: mirror.authority, transport: .plain)])])
+                }
+                let store = RecordingStore()
+                try await RegistryClient.withClient(configuration) { client in _ = try await client.pull(try Reference("\(server.authority)/a:1"), platform: .current, into: store) }
+                #expect(store.bytes(Digest(of: layer)) == layer && store.bytes(Digest(of: image.configuration)) == image.configuration)
+            }
+        }
+    }
+
     @Test("mirrors are asked first, and the registry when they fail")
     func mirrors() async throws {
         let image = image

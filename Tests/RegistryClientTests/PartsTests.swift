@@ -21,8 +21,15 @@ struct HTTPAddressTests {
 
     @Test("a relative one is read by its base", arguments: [
         ("/x?y", "https://h:5/x?y"), ("c", "https://h:5/a/c"), ("?z", "https://h:5/a/b?z"), ("//other/x", "https://other/x"), ("http://o/", "http://o/"), ("", "https://h:5/a/b?q"), ("#f", "https://h:5/a/b?q"),
+        ("/x?next=http://o/y", "https://h:5/x?next=http://o/y"), ("?a=b://c", "https://h:5/a/b?a=b://c"), ("../c", "https://h:5/c"), ("./c", "https://h:5/a/c"), ("/x/../../y/.?z", "https://h:5/y/?z"), ("..", "https://h:5/"),
     ])
     func relative(text: String, url: String) throws { #expect(try HTTPAddress(text, relativeTo: try HTTPAddress("https://h:5/a/b?q")).url == url) }
+
+    @Test("another scheme is no relative one", arguments: ["mailto:x", "javascript:1", "http:/x", "https:x", "ftp://h/x"])
+    func otherSchemes(text: String) throws {
+        let base = try HTTPAddress("https://h/a")
+        #expect(throws: AddressError.self) { try HTTPAddress(text, relativeTo: base) }
+    }
 
     @Test("parameters are escaped, and messages have none")
     func parameters() throws {
@@ -45,13 +52,14 @@ struct HeaderTests {
     func challenges(header: String, all: [Challenge]) { #expect(Challenge.parse([header]) == all) }
 
     @Test("Retry-After is seconds, or a date by the server's clock", arguments: [
-        ("0", 0), ("120", 120), ("Sun, 06 Nov 1994 08:49:37 GMT", 37), ("Sun, 06 Nov 1994 08:48:00 GMT", 0), ("99999999999999", 1 << 30), ("-1", nil), ("soon", nil), ("Sun, 06 Foo 1994 08:49:37 GMT", nil),
+        ("0", 0), ("120", 120), ("Sun, 06 Nov 1994 08:49:37 GMT", 37), ("Sun, 06 Nov 1994 08:48:00 GMT", 0), ("Sunday, 06-Nov-94 08:49:37 GMT", 37), ("Sun Nov  6 08:49:37 1994", 37), ("99999999999999", 1 << 30), ("-1", nil), ("soon", nil), ("Sun, 06 Foo 1994 08:49:37 GMT", nil),
         ("Sun, 06 Nov 1994 99:49:37 GMT", nil), ("1.5", nil),
     ] as [(String, Int64?)])
     func retryAfter(text: String, seconds: Int64?) { #expect(Backoff.retryAfter(text, now: HTTPDate.seconds("Sun, 06 Nov 1994 08:49:00 GMT")) == seconds.map { .seconds($0) }) }
 
     @Test("dates are counted from 1970", arguments: [
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777), ("Thu, 29 Feb 2024 12:00:00 GMT", 1_709_208_000), ("Fri, 31 Dec 2100 23:59:59 GMT", 4_133_980_799),
+        ("Thursday, 29-Feb-24 12:00:00 GMT", 1_709_208_000), ("Thu Feb 29 12:00:00 2024", 1_709_208_000),
     ])
     func dates(text: String, seconds: Int64) { #expect(HTTPDate.seconds(text) == seconds) }
 
@@ -69,6 +77,7 @@ struct HeaderTests {
 
     @Test("the next page is the link that says so", arguments: [
         (#"</v2/a/tags/list?last=b&n=2>; rel="next""#, "/v2/a/tags/list?last=b&n=2"), ("<https://h/x>;rel=next", "https://h/x"), (#"</x>; rel="prev""#, nil), ("</x", nil), ("", nil), ("x>; rel=next <", nil),
+        (#"</a>; rel="prev", </b?x=1,2>; title="a, <b>"; rel="next""#, "/b?x=1,2"), (#"</a>; rel="last next""#, "/a"), (#"</a>; rel="next", </b>; rel="prev""#, "/a"), (#"</a>; rel="prev"; x="rel=next""#, nil),
     ] as [(String, String?)])
     func links(text: String, target: String?) { #expect(RegistryClient.next(text) == target) }
 
@@ -107,6 +116,8 @@ struct RegistryRulesTests {
         #expect(try places("example.com/team/tags/x@\(digest)") == ["example.com/team/tags/x tls"])
         #expect(try places("a.internal:5000/x") == ["a.internal:5000/x plain"])
         #expect(try places("internal.example.com/x") == ["internal.example.com/x tls"])
+        #expect(try places("EXAMPLE.com/team/app:1") == ["registry.example.com:8443/projects/team/app insecure"])
+        #expect(try places("A.Internal:5000/x") == ["A.Internal:5000/x plain"])
         // No rule makes localhost plain by itself.
         #expect(try places("localhost:5000/x") == ["localhost:5000/x tls"])
     }
@@ -193,6 +204,12 @@ struct ProxyTests {
         #expect(settings.https?.credential == "user:p@ss")
         #expect(settings.https?.host == "proxy.example.com" && settings.https?.port == 3128)
         #expect(settings.http == nil)
+    }
+
+    @Test("a proxy of SOCKS has its own port", arguments: [("socks5://h", "h", 1080), ("SOCKS5H://h:9/", "h", 9), ("socks5://[::1]", "::1", 1080), ("socks5://[::1]:9", "::1", 9)])
+    func socks(text: String, host: String, port: Int) throws {
+        let proxy = try ProxySettings.Proxy(text)
+        #expect(proxy.kind == .socks5 && proxy.host == host && proxy.port == port && proxy.credential == nil)
     }
 
     @Test("no proxy at all for a star")

@@ -1,5 +1,7 @@
 import Foundation
+import NIOCore
 import NIOHTTP1
+import NIOPosix
 import OCIImage
 import Synchronization
 import Testing
@@ -254,6 +256,42 @@ struct RegistryTests {
             try FileManager.default.copyItem(atPath: registry.directory + "/client.key", toPath: own + "/me.key")
             try await ping()
         }
+    }
+
+    /// Says yes to whoever asks for a connection by SOCKS, and is the server that was asked for.
+    private final class SOCKSServer: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        let asked: @Sendable (String) -> Void
+        var step = 0
+        init(_ asked: @escaping @Sendable (String) -> Void) { self.asked = asked }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            let bytes = Array(unwrapInboundIn(data).readableBytesView)
+            step += 1
+            let answer: [UInt8]
+            switch step {
+            case 1: answer = [5, 0]
+            case 2:
+                // Version, command, reserved, a name (3) and its length; at the end the port.
+                asked("\(String(decoding: bytes.dropFirst(5).dropLast(2), as: UTF8.self)):\(Int(bytes[bytes.count - 2]) << 8 | Int(bytes[bytes.count - 1]))")
+                answer = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+            default: answer = Array("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".utf8)
+            }
+            context.writeAndFlush(NIOAny(ByteBuffer(bytes: answer)), promise: nil)
+        }
+    }
+
+    @Test("requests go through a proxy of SOCKS, which looks names up")
+    func socks() async throws {
+        let asked = Mutex<[String]>([])
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(SOCKSServer { name in asked.withLock { $0.append(name) } }) } }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let configuration = testConfiguration("registry.test") { $0.proxies.http = try? ProxySettings.Proxy("socks5h://127.0.0.1:\(listener.localAddress?.port ?? 0)") }
+        let outcome = await settled { try await RegistryClient.withClient(configuration) { client in try await client.ping("registry.test") } }
+        try await listener.close()
+        try outcome.get()
+        #expect(asked.withLock { $0 } == ["registry.test:80"])
     }
 
     @Test("requests go through a proxy, but for the exceptions")
