@@ -39,6 +39,8 @@ public struct ContainerRecord: SpecObject {
     public var logSize: Int64 = 0
     public var logFiles = 0
     public var network = ""
+    /// Names of volumes.
+    public var volumes: [String] = []
 
     public init() {}
 
@@ -61,6 +63,7 @@ public struct ContainerRecord: SpecObject {
         try mapper.required("logSize", &logSize)
         try mapper.required("logFiles", &logFiles)
         try mapper.defaulted("network", &network, "")
+        try mapper.list("volumes", &volumes)
     }
 
     /// 0 files is no log.
