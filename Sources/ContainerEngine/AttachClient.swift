@@ -17,6 +17,8 @@ public final class AttachClient {
         case exited(Int32, String)
         /// The user let go of it (Ctrl-P Ctrl-Q).
         case detached
+        /// This process got a signal that is not the container's.
+        case interrupted(Int32)
         /// The supervisor went away without a word.
         case lost
     }
@@ -61,13 +63,17 @@ public final class AttachClient {
         do throws(SystemError) {
             try ignoreBrokenPipeSignal()
             try begin(connection)
-            let numbers = settings.isTerminal ? [SIGWINCH] : settings.passesSignals ? PassedSignals.all : []
+            // On a raw terminal these come from elsewhere, and must not leave it so.
+            let ending = [SIGTERM, SIGHUP, SIGINT, SIGQUIT]
+            let numbers = settings.isTerminal ? [SIGWINCH] + ending : settings.passesSignals ? PassedSignals.all : []
             try blockSignals(numbers)
             let signals = try SignalDescriptor(numbers)
             if settings.isTerminal { resize() }
             // Of the terminal its size; else what ends or stops processes goes to the container's.
             try loop.add(signals.descriptor.rawValue, .readable) { [unowned self] _ in
-                while let number = signals.next() { if number == SIGWINCH { resize() } else { send(.signal(number)) } }
+                while let number = signals.next() {
+                    if number == SIGWINCH { resize() } else if settings.isTerminal { end = end ?? .interrupted(number) } else { send(.signal(number)) }
+                }
             }
             while end == nil { try loop.runOnce() }
             // What came before the end is shown, however slow the reader is.

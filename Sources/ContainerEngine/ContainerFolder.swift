@@ -17,6 +17,7 @@ public import OCISpec
 ///     supervisor            locked by the supervisor as long as it lives
 ///     supervisor.log        what it has to complain of
 ///     attach                the supervisor's socket
+///     paused                there while it is paused
 ///     runtime.log, pid      of the runtime's last command
 public struct ContainerFolder: Sendable {
     public let path: String
@@ -84,6 +85,14 @@ public struct ContainerFolder: Sendable {
         } catch { throw EngineError("cannot write container \(id.prefix(12))'s \(name)", error) }
     }
 
+    /// Whether it was paused since it was last started.
+    var isPaused: Bool { (try? OwnedDescriptor(opening: path + "/paused", flags: O_PATH)) != nil }
+
+    func setPaused(_ on: Bool) throws(SystemError) {
+        if on { return try writeFile(path + "/paused", [], mode: 0o600) }
+        do throws(SystemError) { try open().removeFile(try EntryName("paused")) } catch where error.errno == .noSuchFile {}
+    }
+
     // MARK: The supervisor
 
     /// Takes the lock that a supervisor holds as long as it lives.
@@ -91,7 +100,11 @@ public struct ContainerFolder: Sendable {
     func lockSupervisor() throws(EngineError) -> SharedDescriptor? {
         do throws(SystemError) {
             let file = try OwnedDescriptor(opening: path + "/supervisor", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-            return try file.lock(wait: false) ? SharedDescriptor(file) : nil
+            while try !file.lock(wait: false) {
+                // Whoever only looks has it shared, and not for long.
+                if try !file.lock(shared: true, wait: false) { return nil }
+            }
+            return SharedDescriptor(file)
         } catch { throw EngineError("cannot lock container \(id.prefix(12))", error) }
     }
 
@@ -134,18 +147,5 @@ public struct ContainerFolder: Sendable {
             if error.errno == .noSuchFile { return }
             throw EngineError("cannot remove container \(id.prefix(12)) whole (`nacelle rm -f` again goes on)", error)
         }
-    }
-}
-
-extension OwnedDescriptor {
-    /// Removes an entry and, of a directory, everything beneath it on the same mount. Follows no link.
-    func removeTree(_ name: EntryName) throws(SystemError) {
-        do throws(SystemError) { return try removeFile(name) } catch {
-            guard error.errno == .isDirectory || error.errno == .notPermitted else { throw error }
-        }
-        let directory = try openEntry(name, flags: O_PATH | O_DIRECTORY)
-        guard try directory.attributes().mount == attributes().mount else { throw SystemError(.busy, "something is mounted there", path: String(decoding: name.bytes, as: UTF8.self)) }
-        for entry in try directory.entryNames() { try directory.removeTree(entry) }
-        try removeDirectory(name)
     }
 }

@@ -14,6 +14,7 @@ public struct ContainerOptions: Equatable, Sendable {
     public var environment: [String] = []
     public var volumes: [VolumeRequest] = []
     public var temporaries: [TemporaryRequest] = []
+    public var devices: [DeviceRequest] = []
     public var workingDirectory: String?
     public var user: String?
     public var furtherGroups: [String] = []
@@ -27,6 +28,12 @@ public struct ContainerOptions: Equatable, Sendable {
     public var entrypoint: [String]?
     public var command: [String] = []
     public var network = Network.none
+    /// `--add-host`, `--dns` and its like.
+    public var names = NameRequest()
+    /// An init of this host's is the first process, and runs the program.
+    public var hasInit = false
+    /// -1000 to 1000; nil is the caller's.
+    public var oomScoreAdjustment: Int?
     public var labels: [String: String] = [:]
     public var annotations: [String: String] = [:]
     public var limits: [RlimitSpec] = []
@@ -48,8 +55,12 @@ public struct ContainerOptions: Equatable, Sendable {
 
 /// `-v SOURCE:DESTINATION[:OPTIONS]`
 public struct VolumeRequest: Equatable, Sendable {
-    /// Absolute, on the host; nil is an anonymous volume, which lives as long as the container.
+    /// Absolute, on the host; nil is a volume: a named one, or an anonymous one, which lives as long as the container.
     public var source: String?
+    /// Of a named volume.
+    public var name: String?
+    /// An empty named volume gets what the image has in its place.
+    public var copies = true
     public var destination: String
     public var isReadOnly = false
     /// `rprivate`, `rshared` …; nil is rprivate.
@@ -57,7 +68,7 @@ public struct VolumeRequest: Equatable, Sendable {
     /// What is mounted beneath the source comes along.
     public var isRecursive = true
 
-    private static let propagations = ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
+    static let propagations = ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
 
     /// - Parameter text: what follows `-v`.
     public init(_ text: String, _ surroundings: Surroundings) throws(EngineError) {
@@ -68,10 +79,7 @@ public struct VolumeRequest: Equatable, Sendable {
         guard destination.hasPrefix("/"), cleanPath(destination) != "/" else { throw wrong("the destination \(quoted(destination)) is not an absolute path other than /") }
         destination = cleanPath(destination)
         if parts.count > 1 {
-            guard parts[0].contains("/") || parts[0].hasPrefix(".") else {
-                throw wrong("\(quoted(parts[0])) would be a named volume, which do not exist here: name a folder or file by its path (./\(parts[0]) for one in this folder)")
-            }
-            source = surroundings.absolute(parts[0])
+            if parts[0].contains("/") || parts[0].hasPrefix(".") { source = surroundings.absolute(parts[0]) } else { name = try Volumes.check(parts[0]) }
         }
         for option in parts.count == 3 ? parts[2].split(separator: ",", omittingEmptySubsequences: false).map(String.init) : [] {
             switch option {
@@ -79,13 +87,16 @@ public struct VolumeRequest: Equatable, Sendable {
             case "rw": isReadOnly = false
             case "rbind": isRecursive = true
             case "bind": isRecursive = false
+            case "nocopy" where name != nil: copies = false
             case "z", "Z": throw wrong("\(quoted(option)) gives files SELinux labels, which is not done here: leave it out")
             case "U": throw wrong("\"U\" changes the files' owner, which is not done here: use chown(1)")
             case _ where Self.propagations.contains(option): propagation = option
-            default: throw wrong("\(quoted(option)) is no option of a volume: there are ro, rw, bind, rbind, \(Self.propagations.joined(separator: ", "))")
+            default: throw wrong("\(quoted(option)) is no option of a volume: there are ro, rw, bind, rbind, \(Self.propagations.joined(separator: ", ")), and nocopy of a named volume")
             }
         }
     }
+
+    init(source: String?, name: String?, destination: String) { (self.source, self.name, self.destination) = (source, name, destination) }
 }
 
 /// `--tmpfs DESTINATION[:OPTIONS]`

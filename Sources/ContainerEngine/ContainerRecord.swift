@@ -43,6 +43,8 @@ public struct ContainerRecord: SpecObject {
     public var upper = UpperPlace.shared
     /// Bytes; 0 is none, or of a tmpfs half of the memory.
     public var upperSize: Int64 = 0
+    /// Names of volumes.
+    public var volumes: [String] = []
 
     public init() {}
 
@@ -67,6 +69,7 @@ public struct ContainerRecord: SpecObject {
         try mapper.defaulted("network", &network, "")
         try mapper.defaulted("upper", &upper, .shared)
         try mapper.defaulted("upperSize", &upperSize, 0)
+        try mapper.list("volumes", &volumes)
     }
 
     /// 0 files is no log.

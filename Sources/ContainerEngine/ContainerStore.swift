@@ -24,12 +24,17 @@ public struct ContainerStore: Sendable {
         let all = try identifiers()
         if all.contains(text) { return folder(text) }
         // A damaged one has no name that could be known.
-        if let named = all.first(where: { (try? folder($0).record().name) == text && !text.isEmpty }) { return folder(named) }
+        if let named = try find(name: text) { return named }
         let isPrefix = !text.isEmpty && text.utf8.count < 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
         let matching = isPrefix ? all.filter { $0.hasPrefix(text) } : []
         if matching.count > 1 { throw EngineError("\(quoted(text)) is the beginning of \(matching.count) containers' ids: write more of it (`nacelle ps -a --no-trunc`)") }
         guard let id = matching.first else { throw EngineError("no such container: \(quoted(text)) is no name and no beginning of an id (`nacelle ps -a` lists them)") }
         return folder(id)
+    }
+
+    /// The container that has exactly this name; nil when none has.
+    public func find(name: String) throws(EngineError) -> ContainerFolder? {
+        try identifiers().first { (try? folder($0).record().name) == name && !name.isEmpty }.map(folder)
     }
 
     /// Makes a container's folder with its record, under the name that is asked for or a new one.
@@ -38,9 +43,7 @@ public struct ContainerStore: Sendable {
         let lock = try lock()
         defer { withExtendedLifetime(lock) {} }
         let taken = Dictionary(try identifiers().map { ((try? folder($0).record().name) ?? "", $0) }, uniquingKeysWith: { first, _ in first })
-        if let name, let owner = taken[name] {
-            throw EngineError("the name \(quoted(name)) is taken by container \(owner.prefix(12)): remove that one (`nacelle rm \(name)`), or choose another name")
-        }
+        if let name, let owner = taken[name] { throw Self.isTaken(name, by: owner) }
         let id = try ContainerNames.newID()
         let chosen: String
         if let name { chosen = name } else { chosen = try ContainerNames.newName { taken[$0] != nil } }
@@ -53,6 +56,19 @@ public struct ContainerStore: Sendable {
             throw error
         }
         return (made, record)
+    }
+
+    private static func isTaken(_ name: String, by owner: String) -> EngineError {
+        EngineError("the name \(quoted(name)) is taken by container \(owner.prefix(12)): remove that one (`nacelle rm \(name)`), or choose another name")
+    }
+
+    func rename(_ folder: ContainerFolder, to name: String) throws(EngineError) {
+        let lock = try lock()
+        defer { withExtendedLifetime(lock) {} }
+        if let owner = try find(name: name) { throw Self.isTaken(name, by: owner.id) }
+        var record = try folder.record()
+        record.name = name
+        try folder.save(record)
     }
 
     private func lock() throws(EngineError) -> SharedDescriptor {

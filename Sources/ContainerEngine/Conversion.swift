@@ -16,6 +16,8 @@ public struct Conversion: Sendable {
     public var groupMappings: [IDMappingSpec] = []
     /// Whether limits of the control group may be named.
     public var hasControlGroup = true
+    /// A static program of this host that is to be the first process (`--init`).
+    public var initProgram: String?
 
     public init(id: String, image: ImageSettings, options: ContainerOptions, rootfs: String, folder: String) {
         (self.id, self.image, self.options, self.rootfs, self.folder) = (id, image, options, rootfs, folder)
@@ -53,7 +55,8 @@ public struct Conversion: Sendable {
     private func process(_ users: UserLookup) throws(EngineError) -> ProcessSpec {
         var process = ProcessSpec()
         process.terminal = options.terminal
-        process.args = try arguments()
+        process.args = (initProgram == nil ? [] : [Self.initPlace, "--"]) + (try arguments())
+        process.oomScoreAdj = options.oomScoreAdjustment
         let identity = try users.identity(options.user ?? image.user)
         process.user = identity.user
         for group in options.furtherGroups {
@@ -111,18 +114,19 @@ public struct Conversion: Sendable {
 
     // MARK: Mounts
 
-    /// Where the container's own files lie on the host.
-    static let ownFiles = ["hosts", "hostname"]
+    /// In the container, as far away from an image's own files as there is.
+    static let initPlace = "/run/nacelle-init"
 
     private func mounts() throws(EngineError) -> [MountSpec] {
         var asked: [MountSpec] = []
+        let anonymous = Dictionary(anonymousVolumes.map { ($0.destination, $0.source) }, uniquingKeysWith: { first, _ in first })
         var destinations: Set<String> = []
         func note(_ destination: String) throws(EngineError) {
-            guard destinations.insert(destination).inserted else { throw EngineError("two mounts at \(destination): --volume and --tmpfs must name different places") }
+            guard destinations.insert(destination).inserted else { throw EngineError("two mounts at \(destination): --volume, --mount and --tmpfs must name different places") }
         }
         for volume in options.volumes {
             try note(volume.destination)
-            let source = volume.source ?? anonymous(volume.destination)
+            let source = volume.source ?? anonymous[volume.destination] ?? folder
             asked.append(MountSpec(
                 destination: volume.destination, type: "bind", source: source,
                 options: [volume.isRecursive ? "rbind" : "bind", volume.isReadOnly ? "ro" : "rw", volume.propagation ?? "rprivate"]))
@@ -132,11 +136,12 @@ public struct Conversion: Sendable {
             asked.append(MountSpec(destination: temporary.destination, type: "tmpfs", source: "tmpfs", options: temporary.options))
         }
         for volume in imageVolumes where destinations.insert(volume).inserted {
-            asked.append(MountSpec(destination: volume, type: "bind", source: anonymous(volume), options: ["rbind", "rw", "rprivate"]))
+            asked.append(MountSpec(destination: volume, type: "bind", source: anonymous[volume] ?? folder, options: ["rbind", "rw", "rprivate"]))
         }
-        for name in Self.ownFiles where !destinations.contains("/etc/" + name) && !destinations.contains("/etc") {
+        for name in options.names.files(options.network) where !destinations.contains("/etc/" + name) && !destinations.contains("/etc") {
             asked.append(MountSpec(destination: "/etc/" + name, type: "bind", source: folder + "/" + name, options: ["bind", "rw", "rprivate"]))
         }
+        if let initProgram { asked.append(MountSpec(destination: Self.initPlace, type: "bind", source: initProgram, options: ["bind", "ro", "rprivate"])) }
         let usual = StandardContainer.mounts(sharedMemory: options.sharedMemory, isPrivileged: options.isPrivileged).filter { !destinations.contains($0.destination) }
         // What lies beneath another comes after it.
         return usual + asked.sorted { ($0.destination.split(separator: "/").count, $0.destination) < ($1.destination.split(separator: "/").count, $1.destination) }
@@ -153,8 +158,6 @@ public struct Conversion: Sendable {
         let all = Set(options.volumes.filter { $0.source == nil }.map(\.destination) + imageVolumes).subtracting(taken)
         return all.sorted().enumerated().map { ($1, "\(folder)/volumes/\($0)") }
     }
-
-    private func anonymous(_ destination: String) -> String { anonymousVolumes.first { $0.destination == destination }?.source ?? folder + "/volumes" }
 
     // MARK: The rest
 
@@ -177,9 +180,10 @@ public struct Conversion: Sendable {
         if hasControlGroup {
             linux.cgroupsPath = "/nacelle-\(id)"
             var resources = linux.resources ?? ResourcesSpec()
-            resources.devices = StandardContainer.deviceRules(isPrivileged: options.isPrivileged)
+            resources.devices = StandardContainer.deviceRules(isPrivileged: options.isPrivileged) + options.devices.map(\.rule)
             linux.resources = resources
         }
+        linux.devices = options.devices.map(\.device)
         if !options.isPrivileged {
             linux.maskedPaths = StandardContainer.maskedPaths
             linux.readonlyPaths = StandardContainer.readonlyPaths

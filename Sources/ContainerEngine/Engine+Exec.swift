@@ -22,6 +22,7 @@ extension Engine {
     public func exec(_ folder: ContainerFolder, _ options: ExecOptions) throws(EngineError) -> Int32 {
         let view = view(folder)
         guard view.isRunning else { throw EngineError("container \(view.record.name) does not run: start it first (nacelle start \(view.record.name))") }
+        if view.status == .paused { throw EngineError("container \(view.record.name) is paused: let it go on first (nacelle unpause \(view.record.name))") }
         let runtime = try runtime(of: view.record)
         let process = try process(view, options)
         let logPath = "\(folder.path)/exec-\(getpid()).log"

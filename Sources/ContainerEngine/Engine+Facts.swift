@@ -21,7 +21,7 @@ extension Engine {
             ("Image", .string(record.imageID)), ("ImageName", .string(record.image)), ("Rootfs", .string(spec.root?.path ?? record.rootfs)),
             ("OCIRuntime", .string(record.runtime.isEmpty ? standardRuntime : record.runtime)), ("Isolation", .string(view.isolation)),
             ("OCIConfigPath", .string(folder.configurationPath)), ("LogPath", .string(folder.logPath)),
-            ("Mounts", .array(spec.mounts.filter { $0.isBind && $0.source?.hasPrefix(folder.path + "/host") != true }.map(Self.mount))),
+            ("Mounts", .array(spec.mounts.compactMap { mount(folder, record, $0) })),
             ("Config", Self.config(record, spec)), ("HostConfig", Self.hostConfig(record, spec)),
         ])
     }
@@ -53,8 +53,16 @@ extension Engine {
         return object([("upper", .string(record.upper.rawValue))] + (record.upperSize > 0 ? [("size", .string("\(record.upperSize)"))] : []))
     }
 
-    private static func mount(_ mount: MountSpec) -> JSONValue {
-        object([("Type", .string("bind")), ("Source", .string(mount.source ?? "")), ("Destination", .string(mount.destination)), ("RW", .bool(!mount.options.contains("ro")))])
+    /// What somebody asked for; nil of the container's own files.
+    private func mount(_ folder: ContainerFolder, _ record: ContainerRecord, _ mount: MountSpec) -> JSONValue? {
+        guard mount.isBind, let source = mount.source, mount.destination != Conversion.initPlace else { return nil }
+        let name = record.volumes.first { volumes.data($0) == source }
+        let isAnonymous = source.hasPrefix(folder.path + "/volumes/")
+        if source.hasPrefix(folder.path + "/") && !isAnonymous { return nil }
+        return Self.object([("Type", .string(name != nil || isAnonymous ? "volume" : "bind"))] + (name.map { [("Name", .string($0))] } ?? []) + [
+            ("Source", .string(source)), ("Destination", .string(mount.destination)), ("RW", .bool(!mount.options.contains("ro"))),
+            ("Propagation", .string(mount.options.first(where: VolumeRequest.propagations.contains) ?? "")),
+        ])
     }
 
     static func object(_ members: [(String, JSONValue)]) -> JSONValue {
@@ -81,6 +89,20 @@ extension Engine {
             let streams = try [0, 1, 2].map { (number: Int32) throws(SystemError) in SharedDescriptor(try OwnedDescriptor(duplicating: number)) }
             return try runtime.wait(runtime.start(["doctor"] + arguments, descriptors: streams)).shellCode
         }
+    }
+
+    /// What `info` shows.
+    public func info() throws(EngineError) -> JSONValue {
+        let views = try views()
+        func count(_ status: ContainerView.Status...) -> JSONValue { .integer(Int64(views.filter { status.contains($0.status) }.count)) }
+        let runtime = try? OCIRuntime(standardRuntime, folders: store.folders, surroundings)
+        return Self.object([
+            ("ServerVersion", .string(ProgramVersion.number)), ("Root", .string(store.folders.data)), ("Run", .string(store.folders.run)), ("ConfigurationFile", .string(configurationPath ?? "")),
+            ("Driver", .string(try images.driverName())), ("OCIRuntime", .string(runtime?.path ?? "\(standardRuntime) (not found)")), ("DefaultIsolation", .string(defaultIsolation)),
+            ("Containers", .integer(Int64(views.count))), ("ContainersRunning", count(.running, .starting, .unsupervised)), ("ContainersPaused", count(.paused)), ("ContainersStopped", count(.created, .exited, .damaged)),
+            ("Images", .integer(Int64(try images.rows(shortened: true).count))), ("Volumes", .integer(Int64(try volumes.list().count))),
+            ("KernelVersion", .string((try? GuestSystem.kernelRelease()) ?? "")), ("NCPU", .integer(Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN))))), ("MemTotal", .integer(Int64(clamping: MachineSettings.hostMemory() << 20))),
+        ])
     }
 
     public func versions() throws(EngineError) -> JSONValue {

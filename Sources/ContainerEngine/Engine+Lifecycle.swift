@@ -6,8 +6,8 @@ internal import OCISpec
 
 /// What is known of a container, all at once.
 public struct ContainerView: Sendable {
-    public enum Status: String, Sendable {
-        case created, starting, running, exited
+    public enum Status: String, CaseIterable, Sendable {
+        case created, starting, running, paused, exited
         /// It runs, and its supervisor does not: its output goes nowhere, and nobody waits for it.
         case unsupervised
         /// Its files cannot be read.
@@ -23,7 +23,7 @@ public struct ContainerView: Sendable {
     /// The one it has or had, or what was asked for.
     public var isolation: String { state.isolation.isEmpty ? record.isolation ?? "" : state.isolation }
 
-    public var isRunning: Bool { status == .running || status == .starting || status == .unsupervised }
+    public var isRunning: Bool { status == .running || status == .paused || status == .starting || status == .unsupervised }
 }
 
 extension Engine {
@@ -51,7 +51,7 @@ extension Engine {
         case .created: return .created
         case .exited: return .exited
         case .starting, .running:
-            if folder.hasSupervisor { return state.status == .running ? .running : .starting }
+            if folder.hasSupervisor { return state.status == .starting ? .starting : folder.isPaused ? .paused : .running }
             // It may have ended since the state was read.
             state = try folder.state()
             if state.status == .exited { return .exited }
@@ -89,15 +89,25 @@ extension Engine {
 
     // MARK: Ending
 
+    /// As it is when it has begun: one that another command is starting cannot get a signal yet.
+    private func begun(_ folder: ContainerFolder) -> ContainerView {
+        let deadline = monotonicNanoseconds() + 60_000_000_000
+        while true {
+            let view = view(folder)
+            if view.status != .starting || monotonicNanoseconds() > deadline { return view }
+            sleep(milliseconds: 20)
+        }
+    }
+
     public func kill(_ folder: ContainerFolder, signal: Int32) throws(EngineError) {
-        let view = view(folder)
+        let view = begun(folder)
         guard view.isRunning else { throw EngineError("container \(name(view)) does not run (it is \(view.status.rawValue)): only one that runs can get a signal") }
         try runtime(of: view.record).kill(folder.id, signal)
     }
 
     /// The stop signal, then after `timeout` seconds SIGKILL. One that does not run is no error.
     public func stop(_ folder: ContainerFolder, timeout: Int?) throws(EngineError) {
-        let view = view(folder)
+        let view = begun(folder)
         guard view.isRunning else {
             if view.status == .damaged { throw EngineError("container \(folder.id.prefix(12)) is damaged: \(view.problem)") }
             return
@@ -105,6 +115,7 @@ extension Engine {
         let runtime = try runtime(of: view.record)
         let end = EndWatch(folder)
         do throws(EngineError) {
+            if folder.isPaused { try setPaused(folder, false) }
             try runtime.kill(folder.id, view.record.stopSignal)
             if try end.wait(seconds: timeout ?? view.record.stopTimeout, or: { () throws(EngineError) in try hasEnded(folder, runtime) }) { return try settle(folder, runtime) }
             try runtime.kill(folder.id, SIGKILL)
@@ -152,7 +163,7 @@ extension Engine {
     // MARK: Removing
 
     public func remove(_ folder: ContainerFolder, force: Bool) throws(EngineError) {
-        let view = view(folder)
+        let view = force ? begun(folder) : view(folder)
         if view.isRunning && !force {
             throw EngineError("container \(name(view)) runs: stop it first (nacelle stop \(name(view))), or end and remove it at once (nacelle rm -f \(name(view)))")
         }
@@ -164,7 +175,27 @@ extension Engine {
             if folder.hasSupervisor, !(try end.wait(seconds: 10, or: { () throws(EngineError) in !folder.hasSupervisor })) { try endSupervisor(folder) }
             try? folder.waitForSupervisor()
         }
+        if (try? folder.open()) == nil { return }
+        // So that nobody starts it meanwhile.
+        guard let lock = try folder.lockSupervisor() else { throw EngineError("container \(name(view)) is being started, or removed, by another command") }
+        defer { withExtendedLifetime(lock) {} }
         try discard(folder, view.record)
+    }
+
+    // MARK: Pausing, naming
+
+    /// Stops all of it where it is, or lets it go on.
+    public func setPaused(_ folder: ContainerFolder, _ on: Bool) throws(EngineError) {
+        let view = begun(folder)
+        guard view.isRunning else { throw EngineError("container \(name(view)) does not run (it is \(view.status.rawValue)): only one that runs can be \(on ? "paused" : "unpaused")") }
+        if on == folder.isPaused { throw EngineError("container \(name(view)) is \(on ? "paused already" : "not paused")") }
+        try runtime(of: view.record).succeed([on ? "pause" : "resume", folder.id])
+        do throws(SystemError) { try folder.setPaused(on) } catch { throw EngineError("container \(name(view))", error) }
+    }
+
+    public func rename(_ folder: ContainerFolder, to name: String) throws(EngineError) {
+        if view(folder).status == .damaged { throw EngineError("container \(folder.id.prefix(12)) is damaged: it can be removed, nothing else") }
+        try store.rename(folder, to: name)
     }
 
     /// One that does not do its work any more: while it holds its lock the number is its own.

@@ -69,6 +69,7 @@ public struct Engine: Sendable {
             (record.logSize, record.logFiles) = (options.log.size, options.log.isKept ? options.log.files : 0)
             record.network = options.network.rawValue
             (record.upper, record.upperSize) = (upper, upperSize)
+            record.volumes = Set(options.volumes.compactMap(\.name)).sorted()
             return record
         }
         do throws(EngineError) { try fill(folder, record, source, options, runtime, roots) } catch {
@@ -91,8 +92,11 @@ public struct Engine: Sendable {
     private func check(_ options: ContainerOptions) throws(EngineError) {
         try options.resources.check()
         let runtime = options.runtime ?? standardRuntime
-        guard options.network == .host, let isolation = isolation(of: runtime, asked: options.isolation) else { return }
-        if isolation != "namespace" {
+        guard let isolation = isolation(of: runtime, asked: options.isolation), isolation != "namespace" else { return }
+        if !options.devices.isEmpty {
+            throw EngineError("--device: a machine has devices of its own and gets none of this host's: add --isolation namespace, which shares the host's kernel with the container, or leave it out")
+        }
+        if options.network == .host {
             throw EngineError("--network host: a machine has no network but its own loopback: add --isolation namespace, which shares the host's kernel with the container, or leave the network out")
         }
     }
@@ -102,6 +106,9 @@ public struct Engine: Sendable {
         guard runtime.split(separator: "/").last?.hasPrefix(OCIRuntime.ownName) == true else { return nil }
         return asked ?? (runtime.hasSuffix("-namespace") ? "namespace" : configuredIsolation?.rawValue ?? "microvm")
     }
+
+    /// Of containers for which nobody says another.
+    var defaultIsolation: String { isolation(of: standardRuntime, asked: nil) ?? "namespace" }
 
     /// Whether a container gets a machine, whatever this host can do.
     func hasMachine(_ record: ContainerRecord) -> Bool { isolation(of: record.runtime.isEmpty ? standardRuntime : record.runtime, asked: record.isolation) == "microvm" }
@@ -113,18 +120,21 @@ public struct Engine: Sendable {
         if record.upper != .shared { _ = try rootImages(folder, record) }
         if record.upper == .disk { try UpperDisk.make(folder.diskPath, size: record.upperSize) }
         let path = try roots.mount(record)
+        let root = try doing("cannot open the root of container \(record.name)") { () throws(SystemError) in try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY) }
+        for volume in options.volumes { if let source = volume.source { try checkSource(source) } }
+        var options = options
+        for index in options.volumes.indices { options.volumes[index].source = try provide(options.volumes[index], root) }
         var conversion = Conversion(id: record.id, image: source.settings, options: options, rootfs: path, folder: folder.path)
         if surroundings.user != 0 {
             conversion.hasControlGroup = false
             if !runtime.isOwn || options.isolation == "namespace" || configuredIsolation == .namespace { try IDRanges.add(to: &conversion, user: surroundings.user) }
         }
-        for volume in options.volumes { if let source = volume.source { try checkSource(source) } }
-        let root = try doing("cannot open the root of container \(record.name)") { () throws(SystemError) in try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY) }
+        if options.hasInit { conversion.initProgram = try initProgram() }
         let spec = try conversion.spec(root: root)
         do throws(SystemError) {
-            let host = spec.hostname ?? "localhost"
-            try writeFile(folder.path + "/hosts", Array("127.0.0.1\tlocalhost \(host)\n::1\tlocalhost ip6-localhost ip6-loopback \(host)\n".utf8), mode: 0o644)
-            try writeFile(folder.path + "/hostname", Array((host + "\n").utf8), mode: 0o644)
+            for name in options.names.files(options.network) {
+                try writeFile(folder.path + "/" + name, options.names.contents(of: name, hostname: spec.hostname ?? "localhost", options.network), mode: 0o644)
+            }
             try makeVolumes(conversion.anonymousVolumes, root, folder)
             try writeFile(folder.configurationPath, spec.json.bytes(), mode: 0o600)
         } catch { throw EngineError("cannot make container \(record.name)", error) }
@@ -132,10 +142,35 @@ public struct Engine: Sendable {
         try folder.save(ContainerState())
     }
 
+    /// Of those that Debian has, the ones that need no library.
+    private func initProgram() throws(EngineError) -> String {
+        for name in ["catatonit", "tini-static", "docker-init"] { if let path = surroundings.find(program: name) { return path } }
+        throw EngineError("--init: there is none on this host: install catatonit or tini, or use an image that has one as its entrypoint")
+    }
+
     private func checkSource(_ path: String) throws(EngineError) {
         do throws(SystemError) { _ = try OwnedDescriptor(opening: path, flags: O_PATH) } catch {
             throw EngineError("--volume: the source \(path): \(error.errno): make it first")
         }
+    }
+
+    public var volumes: Volumes { Volumes(store) }
+
+    /// Makes a named volume.
+    /// - Returns: where the source lies; nil of an anonymous volume.
+    private func provide(_ volume: VolumeRequest, _ root: borrowing OwnedDescriptor) throws(EngineError) -> String? {
+        guard let name = volume.name else { return volume.source }
+        let original: SharedDescriptor?
+        do throws(SystemError) { original = volume.copies ? try Self.directory(volume.destination, in: root) : nil } catch { throw EngineError("cannot fill volume \(name)", error) }
+        try volumes.provide(name, original: original)
+        return volumes.data(name)
+    }
+
+    /// The image's directory at a volume's place, if it has one.
+    private static func directory(_ path: String, in root: borrowing OwnedDescriptor) throws(SystemError) -> SharedDescriptor? {
+        do throws(SystemError) {
+            return SharedDescriptor(try OwnedDescriptor(opening: String(path.dropFirst()), beneath: root, flags: UInt64(O_PATH | O_DIRECTORY | O_CLOEXEC), resolve: Resolution.inRoot))
+        } catch where [.noSuchFile, .notDirectory].contains(error.errno) { return nil }
     }
 
     /// Folders of the host in place of the image's, with what the image has there.
@@ -148,12 +183,8 @@ public struct Engine: Sendable {
             let name = try EntryName(String(volume.source.split(separator: "/").last ?? ""))
             try parent.makeDirectory(name, mode: 0o755)
             let target = try parent.openEntry(name, flags: O_PATH | O_DIRECTORY)
-            do throws(SystemError) {
-                let original = try OwnedDescriptor(opening: String(volume.destination.dropFirst()), beneath: root, flags: UInt64(O_PATH | O_DIRECTORY | O_CLOEXEC), resolve: Resolution.inRoot)
-                let copy = try TreeCopy(owner: nil)
-                try copy.contents(of: original, into: target)
-                try copy.attributes(of: original, to: target)
-            } catch where [.noSuchFile, .notDirectory].contains(error.errno) {}
+            guard let original = try Self.directory(volume.destination, in: root) else { continue }
+            try TreeCopy.fill(target, with: original)
         }
     }
 

@@ -24,10 +24,34 @@ extension Images {
                     ("Digest", .string("\(named.descriptor.digest)")), ("CreatedAt", .string(stored?.configuration.created ?? "")),
                     ("CreatedSince", .string(created.map { HumanText.duration(seconds: max(0, realtimeNanoseconds() - $0) / 1_000_000_000) + " ago" } ?? "")),
                     ("Size", .string(size.map { HumanText.bytes(UInt64($0)) } ?? "")),
+                    ("Labels", Engine.object((stored?.configuration.config.labels ?? [:]).sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })),
                 ])))
             }
             return rows.sorted { $0.0 < $1.0 }.map(\.1)
         }
+    }
+
+    /// The ids of all images, each once.
+    public func identifiers() throws(EngineError) -> [String] {
+        try with { (store) throws(StoreError) in Set(try store.images().compactMap { (try? store.image($0.descriptor))?.id.hex }).sorted() }
+    }
+
+    /// A row of `history` for each step that made an image, the last one first.
+    public func history(_ found: Found, shortened: Bool) -> [JSONValue] {
+        let configuration = found.stored.configuration
+        var layers = found.stored.manifest.layers[...]
+        var rows: [JSONValue] = []
+        for (index, entry) in configuration.history.enumerated() {
+            let size = entry.emptyLayer ? 0 : layers.popFirst()?.size ?? 0
+            let created = entry.created.flatMap(LogTime.nanoseconds)
+            let text = entry.createdBy ?? ""
+            rows.append(Engine.object([
+                ("ID", .string(index == configuration.history.count - 1 ? shortened ? String(found.stored.id.hex.prefix(12)) : "\(found.stored.id)" : "<missing>")), ("CreatedAt", .string(entry.created ?? "")),
+                ("CreatedSince", .string(created.map { HumanText.duration(seconds: max(0, realtimeNanoseconds() - $0) / 1_000_000_000) + " ago" } ?? "")),
+                ("CreatedBy", .string(shortened && text.count > 45 ? text.prefix(44) + "…" : text)), ("Size", .string(HumanText.bytes(UInt64(max(0, size))))), ("Comment", .string(entry.comment ?? "")),
+            ]))
+        }
+        return rows.reversed()
     }
 
     /// Gives an image a further name.

@@ -70,6 +70,12 @@ public struct Images: Sendable {
         } catch { throw EngineError("\(error)") }
     }
 
+    /// How new containers get their files.
+    func driverName() throws(EngineError) -> String {
+        if let driver = configuration.driver { return driver.rawValue }
+        return try with { (store) throws(StoreError) in try store.drivers().first { $0.support == .works && DriverKind.preferred.contains($0.kind) }?.kind.rawValue ?? "" }
+    }
+
     /// Does something with the store.
     /// - Throws: its errors as the engine's.
     public func with<Result>(_ body: (ImageStore) throws(StoreError) -> Result) throws(EngineError) -> Result {

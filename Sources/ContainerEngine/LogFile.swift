@@ -98,12 +98,16 @@ public final class LogReader {
     public func past() throws(EngineError) -> [Shown] {
         var lines: [LogLine] = []
         do throws(SystemError) {
-            for number in stride(from: 100, to: 0, by: -1) {
-                guard let bytes = try? readFile("\(path).\(number)", limit: 1 << 30) else { continue }
-                lines += parse(bytes)
-                rest = []
+            // Files that move on while they are read would be missed, or read twice.
+            for _ in 0..<10 {
+                (file, offset, rest, lines) = (try Self.open(path), 0, [], [])
+                for number in stride(from: 100, to: 0, by: -1) {
+                    guard let bytes = try? readFile("\(path).\(number)", limit: 1 << 30) else { continue }
+                    lines += parse(bytes)
+                    rest = []
+                }
+                if try !isReplaced() { break }
             }
-            file = try Self.open(path)
             lines += parse(try more())
         } catch { throw EngineError("cannot read the log", error) }
         lines = lines.filter(isSelected)

@@ -102,6 +102,8 @@ public struct OCIRuntime: Sendable {
         }
         let read = lines.map(message)
         if let error = read.last(where: { $0?.isError == true }), let text = error?.text { return text }
+        // Of a command line that it does not take a program says how to write one, at length.
+        if let line = lines.first(where: { $0.hasPrefix("Error: ") }) { return String(line.dropFirst(7)) }
         return lines.enumerated().filter { read[$0.offset] == nil }.last?.element ?? read.last??.text ?? ""
     }
 

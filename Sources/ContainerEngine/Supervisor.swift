@@ -84,6 +84,7 @@ public final class Supervisor {
         try folder.save(state)
         // What a supervisor that was killed left of the last run.
         try runtime.delete(record.id)
+        try doing("cannot start container \(record.name)") { () throws(SystemError) in try folder.setPaused(false) }
         var spec = try folder.configuration()
         let roots = engine.roots(of: record)
         if let images = try engine.rootImages(folder, record) {

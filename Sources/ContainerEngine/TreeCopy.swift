@@ -25,6 +25,14 @@ final class TreeCopy {
         try contents(of: source, into: target, depth: 0)
     }
 
+    /// Makes a directory that exists what another is: all in it, owner, permissions and times.
+    static func fill(_ target: borrowing OwnedDescriptor, with source: SharedDescriptor) throws(SystemError) {
+        let source = try source.duplicate()
+        let copy = try TreeCopy(owner: nil)
+        try copy.contents(of: source, into: target)
+        try copy.set(try source.attributes(), of: target)
+    }
+
     private func contents(of source: borrowing OwnedDescriptor, into target: borrowing OwnedDescriptor, depth: Int) throws(SystemError) {
         guard depth < Self.deepest else { throw SystemError(.nameTooLong, "folders are nested more than \(Self.deepest) deep") }
         for name in try source.entryNames() { try entry(name, of: source, into: target, as: name, depth: depth) }
@@ -87,9 +95,6 @@ final class TreeCopy {
             try to.writeAll(Array(buffer[..<count]))
         }
     }
-
-    /// Gives a directory the owner, permissions and times of another.
-    func attributes(of source: borrowing OwnedDescriptor, to target: borrowing OwnedDescriptor) throws(SystemError) { try set(try source.attributes(), of: target) }
 
     private func set(_ attributes: FileAttributes, of object: borrowing OwnedDescriptor, isLink: Bool = false) throws(SystemError) {
         let (user, group) = owner ?? (attributes.user, attributes.group)

@@ -1,7 +1,8 @@
 internal import Glibc
 
 extension OwnedDescriptor {
-    /// Removes an entry with all that is beneath it; fine if there is none, or somebody else removes it meanwhile. No symbolic link is followed.
+    /// Removes an entry with all that is beneath it on the same mount; fine if there is none, or somebody else removes it meanwhile. No symbolic link is followed.
+    /// - Throws: `EBUSY` at something that is mounted there, whose files are somebody else's.
     ///
     /// Whoever made the tree may have put directories into each other without end, so descriptors and stack are bounded: what lies too deep is first moved up.
     public func removeTree(_ name: EntryName) throws(SystemError) {
@@ -36,6 +37,9 @@ extension OwnedDescriptor {
             // An ordinary user's own directory may be closed to them.
             try setMode(0o700, of: name)
             directory = try openEntry(name, flags: O_RDONLY | O_DIRECTORY)
+        }
+        guard try directory.attributes().mount == attributes().mount else {
+            throw SystemError(.busy, "something is mounted there", path: String(decoding: name.bytes, as: UTF8.self))
         }
         if try directory.status().permissions & 0o300 != 0o300 { try directory.setMode(0o700) }
         for child in try directory.entryNames() { try directory.removeTree(child, depth: depth + 1, top: top, &deep) }

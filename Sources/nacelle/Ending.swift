@@ -55,7 +55,7 @@ struct Kill: ParsableCommand {
 
 struct Rm: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rm", abstract: "Remove containers.", discussion: "Their anonymous volumes go with them; a directory that was given by --rootfs stays.")
+        commandName: "rm", abstract: "Remove containers.", discussion: "Their anonymous volumes go with them; named volumes, and a directory that was given by --rootfs, stay.")
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "End one that runs, whatever state it is in; one that does not exist is no error.") var force = false
     @Flag(name: [.short, .long], help: "All of them.") var all = false
@@ -73,6 +73,48 @@ struct Rm: ParsableCommand {
             try engine.remove(folder, force: force)
             Output.line(name)
         }
+    }
+}
+
+struct Pause: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "pause", abstract: "Stop containers where they are, for `unpause`.")
+    @ParentCommand var parent: Nacelle
+    @Flag(name: [.short, .long], help: "All that run.") var all = false
+    @Argument(help: "Names or ids.") var containers: [String] = []
+
+    func run() throws {
+        let engine = try parent.engine()
+        try Output.each(try Chosen.names(containers, all: all, engine) { $0.status == .running }) { (name) throws(EngineError) in
+            try engine.setPaused(try engine.store.find(name), true)
+            Output.line(name)
+        }
+    }
+}
+
+struct Unpause: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "unpause", abstract: "Let containers that are paused go on.")
+    @ParentCommand var parent: Nacelle
+    @Flag(name: [.short, .long], help: "All that are paused.") var all = false
+    @Argument(help: "Names or ids.") var containers: [String] = []
+
+    func run() throws {
+        let engine = try parent.engine()
+        try Output.each(try Chosen.names(containers, all: all, engine) { $0.status == .paused }) { (name) throws(EngineError) in
+            try engine.setPaused(try engine.store.find(name), false)
+            Output.line(name)
+        }
+    }
+}
+
+struct Rename: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "rename", abstract: "Give a container another name.")
+    @ParentCommand var parent: Nacelle
+    @Argument(help: "Name or id.") var container: String
+    @Argument(help: "The new name.") var name: String
+
+    func run() throws {
+        let engine = try parent.engine()
+        try engine.rename(try engine.store.find(container), to: try FlagValues.name(name))
     }
 }
 
@@ -95,6 +137,7 @@ struct Prune: ParsableCommand {
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "Accepted: there is no question asked.") var force = false
     @Flag(name: [.short, .long], help: "Also images with a name, if no container was made of them.") var all = false
+    @Flag(help: "Also named volumes that no container has.") var volumes = false
 
     func run() throws {
         let engine = try parent.engine()
@@ -103,6 +146,7 @@ struct Prune: ParsableCommand {
             try engine.remove(engine.store.folder(id), force: false)
             Output.line(id)
         }
+        if volumes { for name in try engine.volumes.prune({ _ in true }) { Output.line(name) } }
         Output.line("Freed: \(HumanText.bytes(UInt64(max(0, try engine.pruneImages(all: all)))))")
     }
 }

@@ -12,10 +12,10 @@ struct Exec: ParsableCommand {
     @Flag(name: [.short, .long], help: "Pass standard input on.") var interactive = false
     @Flag(name: [.short, .long], help: "Give it a terminal.") var tty = false
     @Flag(name: [.short, .long], help: "Do not wait.") var detach = false
-    @Option(name: [.short, .long], help: ArgumentHelp("Variable; without a value this process's own. Repeatable.", valueName: "NAME[=VALUE]")) var env: [String] = []
+    @Option(name: [.customShort("e", allowingJoined: true), .long], help: ArgumentHelp("Variable; without a value this process's own. Repeatable.", valueName: "NAME[=VALUE]")) var env: [String] = []
     @Option(help: ArgumentHelp("Variables, one a line. Repeatable.", valueName: "file")) var envFile: [String] = []
-    @Option(name: [.short, .long], help: "Working directory.") var workdir: String?
-    @Option(name: [.short, .long], help: ArgumentHelp("User, by name (in the container) or number.", valueName: "USER[:GROUP]")) var user: String?
+    @Option(name: [.customShort("w", allowingJoined: true), .long], help: "Working directory.") var workdir: String?
+    @Option(name: [.customShort("u", allowingJoined: true), .long], help: ArgumentHelp("User, by name (in the container) or number.", valueName: "USER[:GROUP]")) var user: String?
     @Flag(help: "All capabilities.") var privileged = false
     @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The container, and the command.", valueName: "CONTAINER COMMAND")) var arguments: [String]
 
@@ -73,6 +73,20 @@ struct Doctor: ParsableCommand {
     @Flag(help: "Only whether KVM can run a guest.") var kvm = false
 
     func run() throws { throw ExitCode(try parent.engine().doctor((json ? ["--json"] : []) + (kvm ? ["--kvm"] : []))) }
+}
+
+struct Info: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "info", abstract: "Print what there is, and where.", discussion: "Whether microVMs can run here says nacelle doctor.")
+    @ParentCommand var parent: Nacelle
+    @Option(name: [.short, .long], help: "A template, such as {{.Driver}}; or json.") var format: String?
+
+    func run() throws {
+        let info = try parent.engine().info()
+        if format == "json" { return Output.line(info.text()) }
+        if let format { return Output.line(try OutputTemplate(format).text(info)) }
+        guard case .object(let object) = info else { return }
+        for (name, value) in object.members { Output.line(printable("\(name): \(try OutputTemplate("{{.}}").text(value))")) }
+    }
 }
 
 struct VersionCommand: ParsableCommand {

@@ -7,16 +7,20 @@ import OCIImage
 
 struct ListImages: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "images", abstract: "List images.", discussion: "Fields of --format: Repository, Tag, ID, Digest, CreatedAt, CreatedSince, Size.")
+        commandName: "images", abstract: "List images.", discussion: "Fields of --format: Repository, Tag, ID, Digest, CreatedAt, CreatedSince, Size, Labels.")
     @ParentCommand var parent: Nacelle
+    @Flag(name: [.short, .long], help: "Accepted: all are listed.") var all = false
+    @Option(name: [.short, .long], help: "reference=NAME[:TAG] (with * for any part), dangling=true (no name) or false, label=NAME[=VALUE]. Repeatable.") var filter: [String] = []
     @Flag(name: [.short, .long], help: "Ids only.") var quiet = false
     @Flag(help: "Do not shorten ids.") var noTrunc = false
     @Flag(help: "With the manifests' digests.") var digests = false
     @Flag(help: "A JSON array.") var json = false
     @Option(help: "A template ({{.Repository}}:{{.Tag}}), or json for an object a line.") var format: String?
+    @Argument(help: "Those of this name only.") var name: String?
 
     func run() throws {
-        let rows = try parent.engine().images.rows(shortened: !noTrunc)
+        let filters = try (filter + (name.map { ["reference=\($0)"] } ?? [])).map { (text) throws(EngineError) in try ImageFilter(text) }
+        let rows = try parent.engine().images.rows(shortened: !noTrunc).filter { row in filters.allSatisfy { $0.matches(row) } }
         if json { return Output.line(JSONValue.array(rows).text(indent: "  ")) }
         if format == "json" { return rows.forEach { Output.line($0.text()) } }
         let columns = digests ? "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}" : "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
@@ -32,16 +36,78 @@ struct ListImages: ParsableCommand {
     }
 }
 
+struct ImageFilter {
+    private let name: String
+    private let value: String
+
+    init(_ text: String) throws(EngineError) {
+        (name, value) = try FlagValues.pair(text, flag: "--filter", valueNeeded: true)
+        guard ["reference", "label", "dangling"].contains(name), name != "dangling" || ["true", "false"].contains(value) else {
+            throw EngineError("--filter \(quoted(text)): there are reference=, label= and dangling=true or false")
+        }
+    }
+
+    func matches(_ row: JSONValue) -> Bool {
+        guard case .object(let fields) = row, case .string(let repository)? = fields["Repository"], case .string(let tag)? = fields["Tag"] else { return false }
+        switch name {
+        case "reference": return Self.matches(value, repository) || Self.matches(value, repository + ":" + tag)
+        case "dangling": return (repository == "<none>") == (value == "true")
+        default:
+            let parts = value.split(separator: "=", maxSplits: 1).map(String.init)
+            guard let label = parts.first, case .object(let labels)? = fields["Labels"], case .string(let found)? = labels[label] else { return false }
+            return parts.count == 1 || found == parts[1]
+        }
+    }
+
+    /// `*` stands for any characters.
+    static func matches(_ pattern: String, _ text: String) -> Bool {
+        let pieces = pattern.split(separator: "*", omittingEmptySubsequences: false)
+        guard pieces.count > 1, let first = pieces.first, let last = pieces.last else { return pattern == text }
+        guard text.hasPrefix(first), text.hasSuffix(last), text.count >= first.count + last.count else { return false }
+        var rest = text.dropFirst(first.count).dropLast(last.count)
+        for piece in pieces.dropFirst().dropLast() where !piece.isEmpty {
+            guard let range = rest.firstRange(of: piece) else { return false }
+            rest = rest[range.upperBound...]
+        }
+        return true
+    }
+}
+
+struct History: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "history", abstract: "List the steps that made an image.", discussion: "Fields of --format: ID, CreatedAt, CreatedSince, CreatedBy, Size, Comment.")
+    @ParentCommand var parent: Nacelle
+    @Flag(help: "Do not shorten ids and commands.") var noTrunc = false
+    @Flag(help: "A JSON array.") var json = false
+    @Option(help: "A template ({{.CreatedBy}}), or json for an object a line.") var format: String?
+    @Argument(help: "Name or id.") var image: String
+
+    func run() throws {
+        let images = try parent.engine().images
+        let rows = images.history(try images.image(image), shortened: !noTrunc)
+        if json { return Output.line(JSONValue.array(rows).text(indent: "  ")) }
+        if format == "json" { return rows.forEach { Output.line($0.text()) } }
+        let template = try OutputTemplate(format ?? "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}")
+        let lines = try rows.map { (row) throws(EngineError) in printable(try template.text(row)) }
+        guard template.isTable else { return lines.forEach(Output.line) }
+        let header = format != nil ? template.header : "IMAGE\tCREATED\tCREATED BY\tSIZE\tCOMMENT"
+        TextTable.lines(([header] + lines).map { $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init) }).forEach(Output.line)
+    }
+}
+
 struct Rmi: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rmi", abstract: "Remove images.", discussion: "A name goes; content goes when no name and no container needs it. An id takes all its names away.")
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "Also one that containers were made of (they keep its content), or that does not exist.") var force = false
-    @Argument(help: "Names or ids.") var images: [String]
+    @Flag(name: [.short, .long], help: "All of them.") var all = false
+    @Argument(help: "Names or ids.") var images: [String] = []
 
     func run() throws {
         let engine = try parent.engine()
-        try Output.each(images) { (name) throws(EngineError) in
+        guard all != !images.isEmpty else { throw EngineError(all ? "--all: names are not expected as well" : "rmi: no image is named: give names or ids, or --all") }
+        let names = all ? try engine.images.identifiers() : images
+        try Output.each(names) { (name) throws(EngineError) in
             for line in try engine.removeImage(name, force: force) { Output.line(line) }
         }
         _ = try engine.images.with { (store) throws(StoreError) in try store.collect() }

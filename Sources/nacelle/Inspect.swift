@@ -12,12 +12,14 @@ struct Inspect: ParsableCommand {
         let engine = try parent.engine()
         let template = try format.map { (text) throws(EngineError) in try OutputTemplate(text) }
         var found: [JSONValue] = []
-        var failure: EngineError?
+        var failures: [EngineError] = []
         for name in containers {
-            do throws(EngineError) { found.append(try Self.inspection(name, engine)) } catch { failure = error }
+            do throws(EngineError) { found.append(try Self.inspection(name, engine)) } catch { failures.append(error) }
         }
-        if let template { for value in found { Output.line(try template.text(value)) } } else { Output.line(JSONValue.array(found).text(indent: "    ")) }
-        if let failure { throw failure }
+        func show(_ text: String) { Output.line(Terminal.isOutput ? printable(text) : text) }
+        if let template { for value in found { show(try template.text(value)) } } else { show(JSONValue.array(found).text(indent: "    ")) }
+        for failure in failures { Output.complain(failure.message) }
+        if let last = failures.last { throw ExitCode(last.exitStatus) }
     }
 
     /// A container comes before an image of that name.

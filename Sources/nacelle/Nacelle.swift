@@ -23,8 +23,8 @@ struct Nacelle: ParsableCommand {
             """,
         version: "nacelle version \(ProgramVersion.number)",
         subcommands: [
-            Run.self, Create.self, Start.self, Stop.self, Restart.self, Kill.self, Rm.self, Ps.self, Exec.self, Attach.self, Logs.self, Inspect.self, Cp.self, Wait.self, Top.self,
-            Stats.self, Diff.self, Commit.self, Export.self, Pull.self, Push.self, ListImages.self, Rmi.self, Tag.self, Load.self, Save.self, Import.self, Login.self, Logout.self, Prune.self, Fsck.self, Doctor.self, VersionCommand.self, Supervise.self,
+            Run.self, Create.self, Start.self, Stop.self, Restart.self, Kill.self, Rm.self, Ps.self, Exec.self, Attach.self, Logs.self, Inspect.self, Cp.self, Wait.self, Top.self, Pause.self, Unpause.self, Rename.self,
+            Stats.self, Diff.self, Commit.self, Export.self, Pull.self, Push.self, ListImages.self, Rmi.self, Tag.self, Load.self, Save.self, Import.self, History.self, Login.self, Logout.self, VolumeVerb.self, Prune.self, Fsck.self, Doctor.self, Bench.self, Info.self, VersionCommand.self, Supervise.self,
         ])
 
     @Option(help: "Folder for containers instead of /var/lib/nacelle.") var root: String?
@@ -66,6 +66,7 @@ enum Program {
         while let first = rest.first, first.hasPrefix("-") { rest = rest.dropFirst(first == "--root" || first == "--config" ? 2 : 1) }
         let verbs = Nacelle.configuration.subcommands.filter { $0.configuration.shouldDisplay }.compactMap { $0.configuration.commandName }
         guard let verb = rest.first, verb != "help", verb != Engine.supervisorVerb, !verbs.contains(verb) else { return }
+        if let advice = Refusal.verbs[verb] { throw EngineError("\(verb): \(advice)") }
         throw EngineError("unknown verb \(quoted(verb)): there are \(verbs.joined(separator: ", "))")
     }
 }
@@ -99,22 +100,37 @@ enum Output {
 enum Refusal {
     private static let flags: [(names: [String], advice: String)] = [
         (["-p", "--publish", "-P", "--publish-all", "--expose"], "ports are not published: containers have no network but loopback; with --isolation namespace --network host they share this host's"),
-        (["--net"], "write --network none or --network host"),
-        (["--init"], "no init is brought along: use an image that has tini or catatonit as its entrypoint"),
         (["--restart"], "containers are not restarted by themselves: have a service manager run `nacelle run`"),
-        (["--device", "--gpus"], "devices of this host are not passed on"),
-        (["--dns", "--dns-search", "--dns-option", "--add-host", "--link", "--ip", "--mac-address", "--network-alias"], "containers have no network but loopback: there is nothing to set"),
-        (["--mount"], "write --volume SOURCE:DESTINATION[:ro] or --tmpfs DESTINATION"),
+        (["--gpus"], "drivers of this host are not passed on; with --isolation namespace, --device passes a device on"),
+        (["--link", "--ip", "--mac-address", "--network-alias"], "containers have no network but loopback: there is nothing to set"),
         (["--volumes-from"], "name the volumes by --volume"),
         (["--pid", "--ipc", "--uts", "--cgroupns", "--userns", "--pod"], "containers have namespaces of their own"),
         (["--health-cmd", "--no-healthcheck", "--health-interval"], "health checks are not run: use nacelle exec"),
+        (["--detach-keys"], "they are Ctrl-P Ctrl-Q"),
+        (["--cpu-quota", "--cpu-period"], "write --cpus, with a fraction"),
         (["--log-driver"], "there is one form of logs: --no-log keeps none, --log-opt max-size= and max-file= bound them"),
+    ]
+
+    /// The same of verbs.
+    static let verbs = [
+        "build": "images are not built here: let buildah or podman build one, and push it to a registry or `nacelle load` its archive",
+        "port": "ports are not published: containers have no network but loopback",
+        "network": "there are no networks to make: --network is none or host",
+        "update": "limits are fixed when a container is made: make another one",
+        "search": "registries are not searched: look on the registry's own pages",
+        "system": "write `nacelle info`, or `nacelle prune` (--volumes)",
+        "container": "verbs stand alone: `nacelle ps`, `nacelle rm` …",
+        "image": "verbs stand alone: `nacelle images`, `nacelle rmi`, `nacelle inspect` …",
     ]
 
     /// Flags that do not exist come here as the first word of the command, and so does `--help`.
     static func check(_ word: String, of verb: any ParsableCommand.Type) throws {
         if word == "--help" { throw CleanExit.helpRequest(verb) }
         guard word.hasPrefix("-") else { return }
+        // ArgumentParser takes what follows the sign for a value, and the rest for a name.
+        if word.count > 3, !word.hasPrefix("--"), word.contains("="), let letter = word.dropFirst().first {
+            throw EngineError("\(quoted(word)): write -\(letter) \(word.dropFirst(2)), with a blank")
+        }
         throw EngineError(find(in: [word]) ?? "unknown flag \(quoted(word)): --help lists those that there are")
     }
 

@@ -14,13 +14,17 @@ struct Ps: ParsableCommand {
     @Flag(help: "Do not shorten ids and commands.") var noTrunc = false
     @Flag(help: "A JSON array.") var json = false
     @Option(help: "A template ({{.ID}} {{.Status}}; table {{.Names}}\\t{{.Status}}), or json for an object a line.") var format: String?
-    @Option(name: [.short, .long], help: "status=, name= (a part), id= (the beginning), label=NAME[=VALUE]. Repeatable.") var filter: [String] = []
+    @Option(name: [.short, .long], help: "status=, name= (a part), id= (the beginning), label=NAME[=VALUE], ancestor=IMAGE, volume=NAME, exited=STATUS. Repeatable.") var filter: [String] = []
+    @Flag(name: [.short, .long], help: "The one that was made last, running or not.") var latest = false
+    @Option(name: [.customShort("n", allowingJoined: true), .long], help: "The so many that were made last, running or not.") var last: Int?
 
     func run() throws {
         let engine = try parent.engine()
         let filters = try filter.map { (text) throws(EngineError) in try Filter(text) }
-        let isStatusAsked = filters.contains { $0.name == "status" }
-        let views = try engine.views().filter { view in (all || isStatusAsked || view.isRunning) && filters.allSatisfy { $0.matches(view) } }
+        if let last, last < 1 { throw EngineError("--last \(last): a number from 1 on is expected") }
+        let most = latest ? 1 : last
+        let isAll = all || most != nil || filters.contains { ["status", "exited"].contains($0.name) }
+        let views = try engine.views().filter { view in (isAll || view.isRunning) && filters.allSatisfy { $0.matches(view) } }.prefix(most ?? .max)
         if quiet { return views.forEach { Output.line(shortened($0.folder.id)) } }
         let rows = views.map(row)
         if json { return Output.line(JSONValue.array(rows).text(indent: "  ")) }
@@ -68,6 +72,7 @@ struct Ps: ParsableCommand {
         case .created: "Created"
         case .starting: "Starting"
         case .running: "Up \(since(view.state.started))"
+        case .paused: "Up \(since(view.state.started)) (Paused)"
         case .unsupervised: "Up \(since(view.state.started)) (without supervisor)"
         case .exited: "Exited (\(view.state.exitCode))" + (view.state.finished == 0 ? "" : " \(since(view.state.finished)) ago")
         case .damaged: "Damaged"
@@ -80,7 +85,12 @@ struct Ps: ParsableCommand {
 
         init(_ text: String) throws(EngineError) {
             (name, value) = try FlagValues.pair(text, flag: "--filter", valueNeeded: true)
-            guard ["status", "name", "id", "label"].contains(name) else { throw EngineError("--filter \(quoted(text)): there are status=, name=, id= and label=") }
+            let names = ["status", "name", "id", "label", "ancestor", "volume", "exited"]
+            guard names.contains(name) else { throw EngineError("--filter \(quoted(text)): there are \(names.map { $0 + "=" }.joined(separator: ", "))") }
+            if name == "status" && ContainerView.Status(rawValue: value) == nil {
+                throw EngineError("--filter \(quoted(text)): a status is \(ContainerView.Status.allCases.map(\.rawValue).joined(separator: ", "))")
+            }
+            if name == "exited" && Int32(value) == nil { throw EngineError("--filter \(quoted(text)): an exit status is a number") }
         }
 
         func matches(_ view: ContainerView) -> Bool {
@@ -88,6 +98,11 @@ struct Ps: ParsableCommand {
             case "status": return view.status.rawValue == value
             case "name": return view.record.name.contains(value)
             case "id": return view.folder.id.hasPrefix(value)
+            case "volume": return view.record.volumes.contains(value)
+            case "exited": return view.status == .exited && view.state.exitCode == Int32(value)
+            case "ancestor":
+                let id = value.hasPrefix("sha256:") ? value : "sha256:" + value
+                return view.record.image == value || view.record.image == value + ":latest" || value.utf8.count >= 4 && view.record.imageID.hasPrefix(id)
             default:
                 let parts = value.split(separator: "=", maxSplits: 1).map(String.init)
                 guard let label = parts.first, let found = view.record.labels[label] else { return false }

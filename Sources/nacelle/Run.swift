@@ -20,9 +20,7 @@ struct Run: ParsableCommand {
         }
         let folder = try flags.create(engine, arguments, for: Self.self)
         if detach {
-            do throws(EngineError) { try engine.start(folder, attach: false) } catch {
-                throw error
-            }
+            try engine.start(folder, attach: false)
             return Output.line(folder.id)
         }
         try Shown.run(engine, folder, Self.settings(flags, sigProxy))
@@ -47,6 +45,7 @@ enum Shown {
             if !text.isEmpty { Output.complain(text) }
             throw ExitCode(code)
         case .detached: Output.write("\r\n", to: 2)
+        case .interrupted(let number): throw ExitCode(128 + number)
         case .lost: throw EngineError("the supervisor of container \(folder.id.prefix(12)) is gone; the container may still run: nacelle ps -a shows it, nacelle rm -f removes it")
         }
     }
@@ -75,6 +74,8 @@ struct Start: ParsableCommand {
             guard containers.count == 1 else { throw EngineError("start -a: one container at a time can be shown") }
             let folder = try engine.store.find(containers[0])
             let record = try folder.record()
+            // One that runs is shown from now on.
+            if engine.view(folder).isRunning { return try Attach.show(engine, folder, passesInput: interactive, sigProxy: true) }
             return try Shown.run(engine, folder, AttachClient.Settings(isTerminal: record.terminal, passesInput: interactive && record.interactive, passesSignals: !record.terminal))
         }
         try Output.each(containers) { (name) throws(EngineError) in
@@ -96,10 +97,14 @@ struct Attach: ParsableCommand {
     func run() throws {
         let engine = try parent.engine()
         let folder = try engine.store.find(container)
+        try Self.show(engine, folder, passesInput: !noStdin, sigProxy: sigProxy)
+    }
+
+    static func show(_ engine: Engine, _ folder: ContainerFolder, passesInput: Bool, sigProxy: Bool) throws {
         let view = engine.view(folder)
-        guard view.status == .running || view.status == .starting else { throw EngineError("container \(container) does not run under a supervisor (it is \(view.status.rawValue)): there is nothing to attach to") }
+        guard view.status == .running || view.status == .starting else { throw EngineError("container \(view.record.name) does not run under a supervisor (it is \(view.status.rawValue)): there is nothing to attach to") }
         let client = try AttachClient(AttachClient.Settings(
-            isTerminal: view.record.terminal, passesInput: view.record.interactive && !noStdin, passesSignals: sigProxy && !view.record.terminal))
+            isTerminal: view.record.terminal, passesInput: view.record.interactive && passesInput, passesSignals: sigProxy && !view.record.terminal))
         try Shown.finish(try client.run(try AttachClient.connect(folder)), folder)
     }
 }

@@ -13,7 +13,7 @@ enum PullPolicy: String, CaseIterable, ExpressibleByArgument { case missing, alw
 /// Images to and from registries.
 enum Transfers {
     /// Sees to it that the store has the image that a container is to be made of.
-    static func provide(_ name: String, pull: PullPolicy, platform: String?, tlsVerify: Bool, _ engine: Engine) throws(EngineError) {
+    static func provide(_ name: String, pull: PullPolicy, platform: String?, tlsVerify: Bool, isQuiet: Bool, _ engine: Engine) throws(EngineError) {
         let wanted = try Self.platform(platform)
         let isThere = try engine.images.find(name, platform: wanted) != nil
         switch pull {
@@ -23,7 +23,7 @@ enum Transfers {
         case .always where isThere && (try? Reference(name)) == nil: return
         case .missing, .always: break
         }
-        _ = try Transfers.pull(name, platform: wanted, tlsVerify: tlsVerify, isQuiet: false, engine)
+        _ = try Transfers.pull(name, platform: wanted, tlsVerify: tlsVerify, isQuiet: isQuiet, engine)
     }
 
     static func platform(_ text: String?) throws(EngineError) -> Platform {

@@ -14,7 +14,7 @@ private final class Machine {
     init() throws {
         for name in ["bin", "etc", "tmp"] { try FileManager.default.createDirectory(atPath: "\(root)/\(name)", withIntermediateDirectories: true) }
         try FileManager.default.copyItem(atPath: "/bin/busybox", toPath: root + "/bin/busybox")
-        for name in ["sh", "cat", "echo", "sleep", "true", "id", "seq", "touch"] { try FileManager.default.createSymbolicLink(atPath: "\(root)/bin/\(name)", withDestinationPath: "busybox") }
+        for name in ["sh", "cat", "echo", "sleep", "true", "id", "seq", "test", "touch"] { try FileManager.default.createSymbolicLink(atPath: "\(root)/bin/\(name)", withDestinationPath: "busybox") }
         try "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44::/:/bin/sh\n".write(toFile: root + "/etc/passwd", atomically: false, encoding: .utf8)
     }
 
@@ -185,6 +185,78 @@ struct CommandTests {
         #expect(try machine.run(["cp", "x:/etc", machine.folder + "/etc"]).status == 0)
         #expect(FileManager.default.fileExists(atPath: machine.folder + "/etc/passwd"))
         #expect(try machine.run(["cp", "x:/proc/cpuinfo", machine.folder]).errors.contains("lies on a proc"))
+    }
+
+    @Test("named volumes: filled, shared, kept, and not removed while a container has them")
+    func volumes() throws {
+        try FileManager.default.createDirectory(atPath: machine.root + "/data", withIntermediateDirectories: true)
+        try "filled\n".write(toFile: machine.root + "/data/file", atomically: false, encoding: .utf8)
+        #expect(try machine.start(["--rm", "-v", "shared:/data"], ["sh", "-c", "cat /data/file; echo more > /data/more"]).output == "filled\n")
+        #expect(try machine.start(["--name", "x", "--mount", "source=shared,target=/s,readonly"], ["sh", "-c", "cat /s/more; touch /s/no || exit 4"]).status == 4)
+        #expect(try machine.run(["logs", "x"]).output.hasPrefix("more\n"))
+        #expect(try machine.run(["volume", "rm", "shared"]).errors.contains("volume shared is used by container x"))
+        #expect(try machine.field("x", "{{json .Mounts}}") == "[{\"Type\":\"volume\",\"Name\":\"shared\",\"Source\":\"\(machine.folder)/data/volumes/shared/data\",\"Destination\":\"/s\",\"RW\":false,\"Propagation\":\"rprivate\"}]")
+        #expect(try machine.run(["ps", "-a", "--filter", "volume=shared", "--format", "{{.Names}}"]).line == "x")
+        #expect(try machine.run(["volume", "create", "--label", "a=b", "other"]).line == "other")
+        #expect(try machine.run(["volume", "ls", "-q", "--filter", "label=a=b"]).line == "other")
+        #expect(try machine.run(["volume", "ls", "-q", "--filter", "dangling=false"]).line == "shared")
+        #expect(try machine.run(["volume", "inspect", "--format", "{{.Labels.a}}", "other"]).line == "b")
+        #expect(try machine.run(["volume", "prune"]).line == "other")
+        #expect(try machine.run(["rm", "x"]).status == 0)
+        #expect(try machine.run(["prune", "--volumes"]).output.hasPrefix("shared\n"))
+        #expect(try machine.run(["volume", "ls", "-q"]).output == "")
+        try machine.expectNothingLeft()
+    }
+
+    @Test("paused, unpaused, renamed, replaced, stopped while paused")
+    func pausing() throws {
+        _ = try machine.start(["-d", "--name", "one"], ["sleep", "1000"])
+        #expect(try machine.run(["pause", "one"]).line == "one")
+        #expect(try machine.run(["ps", "--format", "{{.State}} {{.Status}}"]).line.hasSuffix("(Paused)"))
+        #expect(try machine.run(["pause", "one"]).errors.contains("paused already"))
+        #expect(try machine.run(["exec", "one", "true"]).errors.contains("nacelle unpause one"))
+        #expect(try machine.run(["unpause", "one"]).status == 0)
+        #expect(try machine.run(["exec", "one", "echo", "on"]).line == "on")
+        #expect(try machine.run(["rename", "one", "two"]).status == 0)
+        #expect(try machine.run(["pause", "-a"]).status == 0)
+        #expect(try machine.run(["stop", "-t", "0", "two"]).status == 0)
+        #expect(try machine.run(["ps", "-l", "--format", "{{.Names}} {{.State}}"]).line == "two exited")
+        #expect(try machine.start(["-d", "--replace", "--name", "two"], ["sleep", "1000"]).status == 0)
+        #expect(try machine.run(["ps", "-a", "--format", "{{.Names}} {{.State}}"]).line == "two running")
+        #expect(try machine.run(["start", "two"]).line == "two")
+        #expect(try machine.run(["rm", "-f", "two"]).status == 0)
+        try machine.expectNothingLeft()
+    }
+
+    @Test("bench: measures what there is, says what there is not, and leaves nothing", arguments: [[], ["--rootfs", "ROOT"]])
+    func bench(more: [String]) throws {
+        let outcome = try machine.run(["bench", "-n", "1", "--json", "--runtime", "nosuch"] + more.map { $0 == "ROOT" ? machine.root : $0 })
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.errors.contains("Not measured: nosuch: is not there"))
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        let results = try #require(report["results"] as? [[String: Any]])
+        let own = try #require(results.first { $0["isolation"] as? String == "namespace" })
+        #expect((own["memoryBytes"] as? Int ?? 0) > 0)
+        #expect(((own["lifeNanoseconds"] as? [String: Any])?["samples"] as? [Int])?.count == 1)
+        #expect((own["firstByteNanoseconds"] is [String: Any]) == more.isEmpty)
+        try machine.expectNothingLeft()
+    }
+
+    @Test("flags as fingers write them")
+    func fingers() throws {
+        #expect(try machine.start(["--rm", "-w/tmp", "-u33", "-hbox", "--net", "none"], ["sh", "-c", "echo $PWD $(id -u) $HOSTNAME"]).output == "/tmp 33 box\n")
+        #expect(try machine.start(["--rm", "-eA=b"], ["true"]).errors.contains("write -e A=b, with a blank"))
+        #expect(try machine.start(["--rm", "--net", "host"], ["cat", "/etc/resolv.conf"]).output == (try? String(contentsOfFile: "/etc/resolv.conf", encoding: .utf8)) ?? "")
+        #expect(try machine.start(["--rm", "--device", "/dev/full:/dev/x"], ["sh", "-c", "test -c /dev/x"]).status == 0)
+        #expect(try machine.run(["run", "--rootfs", "--device", "/dev/full", machine.root, "true"]).errors.contains("a machine has devices of its own"))
+        // What failed leaves nothing in the way of the next attempt.
+        let file = machine.folder + "/cid"
+        #expect(try machine.start(["--cidfile", file, "-v", "/nonexistent:/x"], ["true"]).errors.contains("make it first"))
+        #expect(try machine.start(["--rm", "--cidfile", file], ["true"]).status == 0)
+        let outcome = try machine.run(["inspect", "nosuch", "neither"])
+        #expect(outcome.status == 125 && outcome.errors.contains("\"nosuch\"") && outcome.errors.contains("\"neither\""))
+        #expect(try machine.run(["build", "."]).errors.contains("buildah"))
+        try machine.expectNothingLeft()
     }
 
     @Test("an image: made of a tar, run, changed, committed, saved, removed, loaded")

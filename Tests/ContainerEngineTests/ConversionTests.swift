@@ -17,12 +17,12 @@ func scratchRoot(passwd: String? = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44::
 
 @Suite("image and flags become config.json")
 struct ConversionTests {
-    private func spec(_ image: ImageSettings = ImageSettings(), _ change: (inout ContainerOptions) -> Void = { _ in }) throws -> RuntimeSpec {
+    private func spec(_ image: ImageSettings = ImageSettings(), _ change: (inout ContainerOptions) throws -> Void = { _ in }) throws -> RuntimeSpec {
         let root = try scratchRoot()
         defer { try? FileManager.default.removeItem(atPath: root) }
         var options = ContainerOptions()
         if image.command.isEmpty && image.entrypoint.isEmpty { options.command = ["sh"] }
-        change(&options)
+        try change(&options)
         let conversion = Conversion(id: String(repeating: "ab", count: 32), image: image, options: options, rootfs: root, folder: "/var/lib/nacelle/containers/x")
         return try conversion.spec(root: OwnedDescriptor(opening: root, flags: O_PATH | O_DIRECTORY))
     }
@@ -99,9 +99,34 @@ struct ConversionTests {
         #expect(asked.first { $0.destination == "/tmpfs" }?.options == ["nosuid", "nodev", "size=1m", "exec"])
         #expect(asked.filter { $0.source?.contains("/volumes/") == true }.map(\.source) == ["/var/lib/nacelle/containers/x/volumes/0", "/var/lib/nacelle/containers/x/volumes/1"])
         #expect(result.mounts.filter { $0.destination == "/dev/shm" }.count == 1)
-        #expect(throws: EngineError("two mounts at /a: --volume and --tmpfs must name different places")) {
+        #expect(throws: EngineError("two mounts at /a: --volume, --mount and --tmpfs must name different places")) {
             try spec { ($0.volumes, $0.temporaries) = ([try! VolumeRequest("/etc:/a", here)], [try! TemporaryRequest("/a/")]) }
         }
+    }
+
+    @Test("files of the container's own, an init, a device")
+    func own() throws {
+        func files(_ change: (inout ContainerOptions) throws -> Void) throws -> [String] { try spec(ImageSettings(), change).mounts.map(\.destination).filter { $0.hasPrefix("/etc/") } }
+        #expect(try files { _ in } == ["/etc/hostname", "/etc/hosts"])
+        #expect(try files { $0.network = .host } == ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"])
+        #expect(try files { try $0.names.addServer("1.1.1.1") } == ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"])
+        var names = NameRequest()
+        try names.addHost("db:10.0.0.2")
+        try names.addHost("six=fe80::1")
+        try names.addServer("1.1.1.1")
+        try names.addSearched("example.org")
+        #expect(String(decoding: names.contents(of: "hosts", hostname: "h", .none), as: UTF8.self) == "127.0.0.1\tlocalhost h\n::1\tlocalhost ip6-localhost ip6-loopback h\n10.0.0.2\tdb\nfe80::1\tsix\n")
+        #expect(String(decoding: names.contents(of: "resolv.conf", hostname: "h", .none), as: UTF8.self) == "nameserver 1.1.1.1\nsearch example.org\n")
+        let here = Surroundings(environment: [], workingDirectory: "/", user: 0)
+        let device = try spec { $0.devices = [try DeviceRequest("/dev/full:/dev/x:r", here)] }
+        #expect(device.linux?.devices.map(\.path) == ["/dev/x"] && device.linux?.resources?.devices.last?.access == "r")
+        #expect(try spec { $0.oomScoreAdjustment = 7 }.process?.oomScoreAdj == 7)
+    }
+
+    @Test("many volumes of an image cost no more than their number", .timeLimit(.minutes(1)))
+    func manyVolumes() throws {
+        let result = try spec(image { $0.volumes = (0..<20_000).map { "/v/../w\($0)" } })
+        #expect(result.mounts.filter { $0.source?.contains("/volumes/") == true }.count == 20_000)
     }
 
     @Test("isolation: namespaces, masked paths, the filter, privileged")

@@ -11,8 +11,23 @@ private let wrong: [(complaint: String, body: @Sendable () throws -> Void)] = [
     ("--volume \"\": SOURCE:DESTINATION[:OPTIONS] is expected, or DESTINATION alone for a volume of the container's own", { _ = try VolumeRequest("", here) }),
     ("--volume \"/a:b\": the destination \"b\" is not an absolute path other than /", { _ = try VolumeRequest("/a:b", here) }),
     ("--volume \"/a:/x/..\": the destination \"/x/..\" is not an absolute path other than /", { _ = try VolumeRequest("/a:/x/..", here) }),
-    ("--volume \"data:/x\": \"data\" would be a named volume, which do not exist here: name a folder or file by its path (./data for one in this folder)", { _ = try VolumeRequest("data:/x", here) }),
-    ("--volume \"/a:/b:rx\": \"rx\" is no option of a volume: there are ro, rw, bind, rbind, private, rprivate, shared, rshared, slave, rslave", { _ = try VolumeRequest("/a:/b:rx", here) }),
+    ("volume \"a\": a name has 2 to 255 letters, digits, `_`, `.` and `-`, a letter or digit first (a folder of this host is named by its path, such as ./a)", { _ = try VolumeRequest("a:/x", here) }),
+    ("volume \"_a\": a name has 2 to 255 letters, digits, `_`, `.` and `-`, a letter or digit first (a folder of this host is named by its path, such as ./_a)", { _ = try VolumeRequest("_a:/x", here) }),
+    ("--volume \"/a:/b:nocopy\": \"nocopy\" is no option of a volume: there are ro, rw, bind, rbind, private, rprivate, shared, rshared, slave, rslave, and nocopy of a named volume", { _ = try VolumeRequest("/a:/b:nocopy", here) }),
+    ("--mount \"type=nfs,target=/x\": there are type=bind, type=volume and type=tmpfs", { _ = try MountFlag("type=nfs,target=/x", here) }),
+    ("--mount \"type=bind,source=/x\": target= with an absolute path other than / is expected", { _ = try MountFlag("type=bind,source=/x", here) }),
+    ("--mount \"type=bind,target=/x\": a bind needs source= with a path of this host", { _ = try MountFlag("type=bind,target=/x", here) }),
+    ("--mount \"type=tmpfs,source=a,target=/x\": a tmpfs has no source", { _ = try MountFlag("type=tmpfs,source=a,target=/x", here) }),
+    ("--mount \"type=volume,target=/x,bind-propagation=shared\": \"bind-propagation\" is no option of a volume: there are source, target, readonly, volume-nocopy", { _ = try MountFlag("type=volume,target=/x,bind-propagation=shared", here) }),
+    ("--mount readonly=\"perhaps\": true or false is expected", { _ = try MountFlag("target=/x,readonly=perhaps", here) }),
+    ("--device \"/dev/null:x\": \"x\" is no access: letters of rwm are expected", { _ = try DeviceRequest("/dev/null:x", here) }),
+    ("--device \"/etc\": is no device", { _ = try DeviceRequest("/etc", here) }),
+    ("--device \"/dev/nosuch\": no such file or directory", { _ = try DeviceRequest("/dev/nosuch", here) }),
+    ("--add-host \"db\": NAME:ADDRESS is expected, such as db:10.0.0.2", { var names = NameRequest(); try names.addHost("db") }),
+    ("--add-host \"db:1.2.3.4\\nevil\": NAME:ADDRESS is expected, such as db:10.0.0.2", { var names = NameRequest(); try names.addHost("db:1.2.3.4\nevil") }),
+    ("--dns \"here\": an address is expected, such as 10.0.0.1", { var names = NameRequest(); try names.addServer("here") }),
+    ("--dns-search \"a b\": one word is expected", { var names = NameRequest(); try names.addSearched("a b") }),
+    ("--volume \"/a:/b:rx\": \"rx\" is no option of a volume: there are ro, rw, bind, rbind, private, rprivate, shared, rshared, slave, rslave, and nocopy of a named volume", { _ = try VolumeRequest("/a:/b:rx", here) }),
     ("--volume \"/a:/b:z\": \"z\" gives files SELinux labels, which is not done here: leave it out", { _ = try VolumeRequest("/a:/b:z", here) }),
     ("--tmpfs \"x\": DESTINATION[:OPTIONS] with an absolute path other than / is expected", { _ = try TemporaryRequest("x") }),
     ("--tmpfs \"/x:size\": \"size\" is no option of a tmpfs: there are size=, mode=, uid=, gid=, nr_inodes= and the options of mount(8)", { _ = try TemporaryRequest("/x:size") }),
@@ -75,6 +90,14 @@ struct FlagTests {
     @Test("right values")
     func values() throws {
         #expect(try VolumeRequest("../x:/y:ro,bind,rshared", here).source == "/work/x")
+        #expect(try VolumeRequest("data:/y:nocopy,ro", here).name == "data")
+        #expect(try VolumeRequest("data:/y:nocopy,ro", here).copies == false)
+        #expect(try VolumeRequest("/y", here) == VolumeRequest(source: nil, name: nil, destination: "/y"))
+        #expect(try MountFlag("type=bind,src=../x,dst=/y,ro,bind-propagation=rshared", here) == .volume(VolumeRequest("/work/x:/y:ro,rshared", here)))
+        #expect(try MountFlag("source=data,target=/y/", here) == .volume(VolumeRequest("data:/y", here)))
+        #expect(try MountFlag("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777", here) == .temporary(TemporaryRequest("/t:size=1m,mode=1777")))
+        let device = try DeviceRequest("/dev/full:/dev/x:rw", here)
+        #expect(device.device.path == "/dev/x" && device.device.major == 1 && device.device.minor == 7 && device.access == "rw")
         #expect(try ResourceRequest.memory("1.5g", flag: "-m") == 1_610_612_736)
         #expect(try ResourceRequest.quota(cpus: "1.5") == 150_000)
         #expect(try ResourceRequest.pids("0") == -1)

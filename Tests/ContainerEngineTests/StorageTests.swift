@@ -71,6 +71,20 @@ struct LogFileTests {
         #expect(seen == (0..<100).map { "n\($0)\n" }.joined())
     }
 
+    @Test("nothing is missed or shown twice while files move on")
+    func moving() async throws {
+        let folder = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let log = try LogFile(folder + "/log", settings(4096, 100))
+        try log.write(Array("n0\n".utf8), .output)
+        async let writer: Void = Task.detached { for number in 1..<4000 { try log.write(Array("n\(number)\n".utf8), .output) } }.value
+        for _ in 0..<50 {
+            let lines = text(try LogReader(folder + "/log", LogReader.Selection(), showsTimes: false).past()).split(separator: "\n").map(String.init)
+            #expect(lines == (0..<lines.count).map { "n\($0)" })
+        }
+        try await writer
+    }
+
     @Test("a line that a crash cut is not shown")
     func cut() throws {
         let folder = try scratch()
@@ -156,6 +170,43 @@ struct ContainerStoreTests {
         #expect(!folder.hasSupervisor)
         try folder.waitForSupervisor()
     }
+
+    @Test("whoever only looks is in nobody's way")
+    func looking() async throws {
+        let path = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let (folder, _) = try ContainerStore(EngineFolders(data: path, run: path + "/run")).make(name: "s") { record($0, $1) }
+        _ = try folder.lockSupervisor()
+        let lookers = (0..<2).map { _ in Task.detached { while !Task.isCancelled { _ = folder.hasSupervisor } } }
+        for _ in 0..<5000 { #expect(try folder.lockSupervisor() != nil) }
+        for looker in lookers { looker.cancel() }
+    }
+
+    @Test("another name, unless it is taken")
+    func renaming() throws {
+        let path = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let store = ContainerStore(EngineFolders(data: path, run: path + "/run"))
+        let (folder, _) = try store.make(name: "one") { record($0, $1) }
+        _ = try store.make(name: "two") { record($0, $1) }
+        #expect(throws: EngineError.self) { try store.rename(folder, to: "two") }
+        try store.rename(folder, to: "three")
+        #expect(try store.find(name: "one") == nil && store.find("three").id == folder.id)
+    }
+
+    @Test("a container's volume that is deeper than any stack is removed as well")
+    func deep() throws {
+        let path = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let (folder, _) = try ContainerStore(EngineFolders(data: path, run: path + "/run")).make(name: "s") { record($0, $1) }
+        var directory = try folder.open()
+        for _ in 0..<3000 {
+            try directory.makeDirectory(EntryName("d"), mode: 0o755)
+            directory = try directory.openEntry(EntryName("d"), flags: O_PATH | O_DIRECTORY)
+        }
+        try folder.remove()
+        #expect(!FileManager.default.fileExists(atPath: folder.path))
+    }
 }
 
 @Suite("copying trees")
@@ -188,7 +239,7 @@ struct TreeCopyTests {
 struct RuntimeMessageTests {
     @Test("the last error, whatever the form", arguments: [
         ("{\"level\":\"error\",\"msg\":\"a\"}\n{\"level\":\"warning\",\"msg\":\"b\"}\n", "a"), ("time=\"x\" level=error msg=\"say \\\"hi\\\"\"\n", "say \"hi\""),
-        ("plain words\n", "plain words"), ("", ""), ("time=\"x\" level=info msg=fine\nlast line\n", "last line"),
+        ("plain words\n", "plain words"), ("", ""), ("Error: Unknown option '--x'\nUsage: nacelle-oci create\n  See 'nacelle-oci --help'\n", "Unknown option '--x'"), ("time=\"x\" level=info msg=fine\nlast line\n", "last line"),
     ])
     func messages(text: String, expected: String) { #expect(OCIRuntime.lastMessage(text) == expected) }
 
