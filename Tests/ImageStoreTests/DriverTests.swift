@@ -156,11 +156,15 @@ struct DriverTests {
             }
             let difference = try plain(root).symmetricDifference(try plain(scratch.path + "/umoci/rootfs")).sorted()
             #expect(difference == [], "\(difference)")
-            #expect(try shell("stat -c %h d/program; cat new/name third; touch d/e/z; setfacl -m u:4243:r d/e/z", in: root) == "2\ny\ny\n")
+            #expect(try shell("stat -c %h d/program; cat new/name third; touch d/e/z; setfacl -m u:4243:r d/e/z; ln new/name again", in: root) == "2\ny\ny\n")
             let lease = try store.lease()
-            let changes = String(decoding: try store.read(try store.writeChanges(of: container, compression: .none, lease: lease).layer), as: UTF8.self)
-            lease.end()
+            let layer = store.paths.blob(try store.writeChanges(of: container, compression: .none, lease: lease).layer.digest)
+            let changes = String(decoding: try readFile(layer), as: UTF8.self)
             #expect(changes.contains("system.posix_acl_access=") && !changes.contains("SGI_ACL"))
+            // A new name of what was there: whoever has the layer has one file of both names.
+            let names = try shell("tar -tvf '\(layer)' | sed 's/.*:.. //'")
+            #expect(names.contains("\nagain\n") && names.contains("\nnew/name link to again\n"), "\(names)")
+            lease.end()
             var options = FsckOptions()
             options.layers = true
             #expect(try store.fsck(options) == [])
