@@ -1,3 +1,4 @@
+import JSONText
 import LayerArchive
 import LinuxSystem
 
@@ -91,14 +92,21 @@ struct ErofsDriver: StorageDriver {
     }
 
     /// Times are kept, so the same tree gives the same files. Inline data would keep a file from DAX.
-    private static func makeImage(_ path: String, of tree: String) throws(StoreError) {
+    static func makeImage(_ path: String, of tree: String) throws(StoreError) {
         guard let program = program() else { throw .unsupported("there is no mkfs.erofs (apt install erofs-utils)") }
         let arguments = ["--quiet", "-Enoinline_data", "-U", "00000000-0000-0000-0000-000000000000", path, tree]
-        let status = try StoreError.wrapped("run \(program)") { () throws(SystemError) in
-            let pid = try ProgramStart.start(program, arguments: arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], descriptors: [nil, nil, nil])
-            return try waitForProcess(pid)?.status
+        let log = "\(path).log"
+        defer { try? DurableFile.remove(log) }
+        let (status, words) = try StoreError.wrapped("run \(program)") { () throws(SystemError) in
+            let output = SharedDescriptor(try OwnedDescriptor(opening: log, flags: flags.create, mode: 0o600))
+            let pid = try ProgramStart.start(program, arguments: arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], descriptors: [nil, nil, output])
+            let status = try waitForProcess(pid)?.status
+            return (status, status == .exited(0) ? "" : String(decoding: try readFile(log), as: UTF8.self))
         }
-        guard status == .exited(0) else { throw .unsupported("\(program) could not make an image of \(tree) (\(status.map { "\($0)" } ?? "it is gone"))") }
+        guard status == .exited(0) else {
+            let last = words.split(separator: "\n").last.map { quoted(String($0)) } ?? "it does not say why"
+            throw .unsupported("\(program) could not make an image of \(tree) (\(status.map { "\($0)" } ?? "it is gone"): \(last); is the disk full?)")
+        }
     }
 
     static func mount(_ image: String, at target: String) throws(SystemError) {

@@ -70,20 +70,23 @@ extension ImageStore {
 
     private func copyOut(_ part: Descriptor, to target: String) throws(StoreError) {
         let temporary = target + ".\(uniqueName()).new"
-        let source = try file(part.digest)
-        do throws(SystemError) {
-            let output = try OwnedDescriptor(opening: temporary, flags: flags.create, mode: 0o644)
-            var buffer = [UInt8](repeating: 0, count: 256 << 10)
-            while true {
-                let count = try source.with { (source: borrowing OwnedDescriptor) throws(SystemError) in try source.read(into: &buffer) }
-                if count == 0 { break }
-                try output.writeAll(Array(buffer[..<count]))
+        let source = HashedSource(try open(part.digest), part.digest)
+        do throws(StoreError) {
+            try StoreError.wrapped("write \(target)") { () throws(SystemError) in
+                let output = try OwnedDescriptor(opening: temporary, flags: flags.create, mode: 0o644)
+                var buffer = [UInt8](repeating: 0, count: 256 << 10)
+                while true {
+                    let count = try source.read(&buffer)
+                    if count == 0 { break }
+                    try output.writeAll(Array(buffer[..<count]))
+                }
+                try output.synchronize()
             }
-            try output.synchronize()
-            try DurableFile.move(temporary, to: target, synchronize: true)
+            try source.verify()
+            try StoreError.wrapped("write \(target)") { () throws(SystemError) in try DurableFile.move(temporary, to: target, synchronize: true) }
         } catch {
             try? DurableFile.remove(temporary)
-            throw .system("write \(target)", error)
+            throw error
         }
     }
 
@@ -131,7 +134,27 @@ extension ImageStore {
     }
 
     private func add(_ part: Descriptor, _ name: String, to writer: LayerWriter) throws(StoreError) {
-        let source = try open(part.digest)
-        try StoreError.ofLayer(name) { () throws(LayerError) in try writer.addFile(name, size: part.size, from: source) }
+        let source = HashedSource(try open(part.digest), part.digest)
+        try StoreError.ofLayer(name) { () throws(LayerError) in try writer.addFile(name, size: part.size, from: ByteSource { (buffer) throws(SystemError) in try source.read(&buffer) }) }
+        try source.verify()
+    }
+}
+
+/// Content that is hashed while it is read: what has been damaged on the store's disk is not to be handed on.
+private final class HashedSource {
+    private let source: ByteSource
+    private let digest: Digest
+    private var digester: ContentDigester
+
+    init(_ source: ByteSource, _ digest: Digest) { (self.source, self.digest, digester) = (source, digest, ContentDigester(digest.algorithm)) }
+
+    func read(_ buffer: inout [UInt8]) throws(SystemError) -> Int {
+        let count = try source.read(&buffer)
+        digester.update(buffer[..<count])
+        return count
+    }
+
+    func verify() throws(StoreError) {
+        if digester.finish() != digest { throw .corrupt("the content \(digest) in the store is not what its digest says; run fsck") }
     }
 }

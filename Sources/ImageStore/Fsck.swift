@@ -23,7 +23,7 @@ public struct StoreProblem: Sendable, Equatable, CustomStringConvertible {
     public var name: String
     /// What is wrong with it.
     public var problem: String
-    /// What is to be done.
+    /// What is to be done, or was done.
     public var remedy: String
     /// `fsck` with `repair` does that, as far as it is to remove something.
     public var isRepairable = false
@@ -124,7 +124,7 @@ private final class StoreCheck {
             return report(.blob, "\(algorithm.rawValue):\(name)", "it cannot be read: \(error)", "if the disk is sound, remove \(path), and pull the images that need it again")
         }
         let isRemoved = options.repair ? try remove(path, ifStill: file) : false
-        report(.blob, "\(algorithm.rawValue):\(name)", problem, "remove it, and pull the images that need it again", repairable: true, repaired: isRemoved)
+        report(.blob, "\(algorithm.rawValue):\(name)", problem, "\(isRemoved ? "removed;" : "remove it, and") pull the images that need it again", repairable: true, repaired: isRemoved)
     }
 
     private static func digest(of file: borrowing OwnedDescriptor, _ algorithm: Digest.Algorithm) throws(SystemError) -> Digest {
@@ -183,7 +183,7 @@ private final class StoreCheck {
                 let isRemoved = options.repair ? try store.discard(place, kind, chainID, exceptFor: lease) : false
                 report(
                     .layer, "\(kind.rawValue) \(chainID)", "it is not what its archive holds: \(differences.prefix(3).map(quoted).joined(separator: ", "))",
-                    isRemoved || !options.repair ? "remove it; it is unpacked again when it is needed" : "remove the containers that use it, and repair again",
+                    isRemoved || !options.repair ? "\(isRemoved ? "removed" : "remove it"); it is unpacked again when it is needed" : "remove the containers that use it, and repair again",
                     repairable: true, repaired: isRemoved)
             }
         }

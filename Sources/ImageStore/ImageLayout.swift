@@ -22,10 +22,11 @@ enum ImageLayout {
         guard version == "1.0.0" else { throw .invalid("\(name): layouts of version \(quoted(version)) are not known; 1.0.0 is") }
     }
 
-    static func index(_ path: String) throws(StoreError) -> OCIImage.Index {
+    /// - Parameter limit: in bytes; what is read takes many times as much memory.
+    static func index(_ path: String, limit: Int = indexLimit) throws(StoreError) -> OCIImage.Index {
         let file = path + "/index.json"
-        let bytes = try readDocument(file, limit: indexLimit)
-        return try StoreError.parsed(file) { () throws(DocumentError) in try OCIImage.Index(parsing: bytes, limit: indexLimit) }
+        let bytes = try readDocument(file, limit: limit)
+        return try StoreError.parsed(file) { () throws(DocumentError) in try OCIImage.Index(parsing: bytes, limit: limit) }
     }
 
     /// Of an index.json, in bytes: room for some hundred thousand names.

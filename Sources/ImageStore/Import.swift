@@ -14,7 +14,7 @@ extension ImageStore {
         switch location.transport {
         case .oci:
             try ImageLayout.checkMark(location.path)
-            let chosen = try choose(try ImageLayout.index(location.path).manifests, location)
+            let chosen = try choose(try ImageLayout.index(location.path, limit: ImportedArchive.documentLimit).manifests, location)
             for image in chosen { try copyIn(image.descriptor, from: location.path, lease: lease) }
             return chosen
         case .ociArchive:

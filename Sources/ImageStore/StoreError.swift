@@ -15,8 +15,6 @@ public enum StoreError: Error, Sendable, CustomStringConvertible {
     case document(String, DocumentError)
     /// A name, an archive or an image that the store cannot take.
     case invalid(String)
-    /// Something uses it: what, and how to free it.
-    case busy(String)
     /// The machine, or the store's file system, cannot do it.
     case unsupported(String)
     /// What was being done, and what the kernel said.
@@ -28,7 +26,7 @@ public enum StoreError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .notFound(let what, let name): "there is no \(what) \(name)"
         case .exists(let what, let name): "there is a \(what) \(name) already"
-        case .corrupt(let problem), .invalid(let problem), .busy(let problem), .unsupported(let problem): problem
+        case .corrupt(let problem), .invalid(let problem), .unsupported(let problem): problem
         case .document(let what, let error): "\(what) \(error)"
         case .system(let doing, let error): "cannot \(doing): \(error)\(StoreError.advice(error))"
         case .layer(let layer, let error): "\(layer.hasPrefix("archive") ? "" : "layer ")\(layer): \(error)\(StoreError.advice(error))"

@@ -96,6 +96,8 @@ struct TreeComparison {
         let type = now.mode & 0o170000
         if type == 0o100000 && before.size != now.size { return false }
         if now.changeTime < copied { return true }
+        // It may have got another name: a layer must have the file to say that, as overlayfs copies it up. (Not where all is compared, whenever it was changed.)
+        if now.links > 1, type != 0o040000, copied.seconds != .min { return false }
         return try on(tree, path) { (tree) throws(SystemError) in
             let tree = SharedDescriptor(try tree.duplicate())
             return try base.with { (base: borrowing OwnedDescriptor) throws(SystemError) in

@@ -128,6 +128,19 @@ struct TransportTests {
         #expect(try shell("find images/blobs ingest leases -type f", in: store.root) == "")
     }
 
+    /// What a disk has damaged is not handed on.
+    @Test(arguments: [ImageLocation.Transport.oci, .ociArchive, .dockerArchive])
+    func damagedContentIsNotExported(transport: ImageLocation.Transport) throws {
+        let scratch = Scratch()
+        let store = try ImageStore.forTests(scratch.path + "/store")
+        try store.take(ImageLocation(.oci, path: try SampleImages.layout.get()))
+        let image = try store.image(named: "one")
+        try shell("printf X | dd of=images/blobs/sha256/\(image.manifest.layers[0].digest.hex) bs=1 seek=100 conv=notrunc status=none", in: store.root)
+        let location = ImageLocation(transport, path: scratch.path + "/out", name: "one")
+        #expect(failure { try store.export(image.descriptor, to: location) }.contains("is not what its digest says; run fsck"))
+        #expect(try shell("find out -name index.json -o -type f -name '*\(image.manifest.layers[0].digest.hex)*' -o -maxdepth 0 -type f 2> /dev/null || true", in: scratch.path) == "")
+    }
+
     /// A layout and archives of somebody who wants more than to be read.
     @Test func hostilePlaces() throws {
         let scratch = Scratch()
