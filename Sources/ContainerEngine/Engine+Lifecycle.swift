@@ -67,7 +67,8 @@ extension Engine {
     }
 
     public func views() throws(EngineError) -> [ContainerView] {
-        try store.identifiers().map { view(store.folder($0)) }.sorted { $0.record.created > $1.record.created }
+        // One that was removed while it was looked at is none.
+        try store.identifiers().map { view(store.folder($0)) }.filter { $0.status != .damaged || (try? $0.folder.open()) != nil }.sorted { $0.record.created > $1.record.created }
     }
 
     /// Opens a container's root directory for a look (O_PATH): what a running machine has for itself is shown read-only, as it is now.

@@ -8,7 +8,7 @@ struct Logs: ParsableCommand {
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "Go on until it ends.") var follow = false
     @Flag(name: [.short, .long], help: "With the time of each line.") var timestamps = false
-    @Option(name: [.customShort("n"), .long], help: "The last so many lines; all.") var tail = "all"
+    @Option(name: [.customShort("n", allowingJoined: true), .long], help: "The last so many lines; all.") var tail = "all"
     @Option(help: "What is not older: 10m, 1h30m, 2026-11-26T10:00:00Z, or seconds since 1970.") var since: String?
     @Option(help: "What is not newer.") var until: String?
     @Argument(help: "Name or id.") var container: String

@@ -182,6 +182,22 @@ struct ContainerStoreTests {
         for looker in lookers { looker.cancel() }
     }
 
+    @Test("what could not be read again is not written")
+    func large() throws {
+        let path = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let store = ContainerStore(EngineFolders(data: path, run: path + "/run"))
+        let error = #expect(throws: EngineError.self) {
+            try store.make(name: "s") { id, name in
+                var made = record(id, name)
+                made.labels = ["x": String(repeating: "y", count: 5 << 20)]
+                return made
+            }
+        }
+        #expect(error?.message.contains("too many labels") == true)
+        #expect(try store.identifiers() == [])
+    }
+
     @Test("another name, unless it is taken")
     func renaming() throws {
         let path = try scratch()
