@@ -26,16 +26,15 @@ struct Logs: ParsableCommand {
         if let since { selection.since = try LogTime.parse(since, flag: "--since", now: now) }
         if let until { selection.until = try LogTime.parse(until, flag: "--until", now: now) }
         let reader = LogReader(folder.logPath, selection, showsTimes: timestamps)
-        show(try reader.past())
+        try reader.past(show)
         guard follow else { return }
         let loop = try EventLoop()
         while true {
             // Asked before reading: what is written before the end is read after it.
             let isRunning = engine.view(folder).isRunning
-            let lines = try reader.next()
-            show(lines)
-            if lines.isEmpty && !isRunning { return }
-            if lines.isEmpty { try loop.runOnce(timeout: 100) }
+            let isAny = try reader.next(show)
+            if !isAny && !isRunning { return }
+            if !isAny { try loop.runOnce(timeout: 100) }
         }
     }
 
