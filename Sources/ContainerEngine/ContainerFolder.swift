@@ -62,7 +62,7 @@ public struct ContainerFolder: Sendable {
     /// nil when the file is not there: a command that made or removed the container was interrupted.
     private func read<Value: SpecObject>(_ name: String) throws(EngineError) -> Value? {
         let text: [UInt8]
-        do throws(SystemError) { text = try readFile(path + "/" + name, limit: 4 << 20) } catch {
+        do throws(SystemError) { text = try readFile(path + "/" + name, limit: Self.largestFile) } catch {
             if error.errno == .noSuchFile { return nil }
             throw EngineError("cannot read container \(id.prefix(12))", error)
         }
@@ -76,10 +76,17 @@ public struct ContainerFolder: Sendable {
         EngineError("container \(id.prefix(12)) is damaged: \(path)/\(name): \(why); `nacelle rm -f \(id.prefix(12))` removes it")
     }
 
+    /// Bytes of a file that can be read again, which is what the runtimes take of config.json.
+    private static let largestFile = 4 << 20
+
     /// Writes a file whole or not at all.
     func replace(_ name: String, _ value: JSONValue) throws(EngineError) {
+        let bytes = value.bytes()
+        guard bytes.count <= Self.largestFile else {
+            throw EngineError("container \(id.prefix(12)): \(name) would have \(bytes.count) bytes, more than \(Self.largestFile): the image, or the flags, have too much environment, too many labels or volumes")
+        }
         do throws(SystemError) {
-            try writeFile("\(path)/\(name).new", value.bytes(), mode: 0o600)
+            try writeFile("\(path)/\(name).new", bytes, mode: 0o600)
             let folder = try open()
             try folder.rename(try EntryName(name + ".new"), to: folder, try EntryName(name), flags: 0)
         } catch { throw EngineError("cannot write container \(id.prefix(12))'s \(name)", error) }

@@ -1,4 +1,5 @@
 internal import JSONText
+internal import LinuxSystem
 public import OCISpec
 
 /// What a user asks for by flags of `run` and `create`, each checked.
@@ -88,7 +89,8 @@ public struct VolumeRequest: Equatable, Sendable {
             case "rbind": isRecursive = true
             case "bind": isRecursive = false
             case "nocopy" where name != nil: copies = false
-            case "z", "Z": throw wrong("\(quoted(option)) gives files SELinux labels, which is not done here: leave it out")
+            // Without SELinux there is nothing to do, as under podman and Docker.
+            case "z", "Z": if SELinux.isEnabled { throw wrong("\(quoted(option)) gives files SELinux labels, which is not done here: leave it out") }
             case "U": throw wrong("\"U\" changes the files' owner, which is not done here: use chown(1)")
             case _ where Self.propagations.contains(option): propagation = option
             default: throw wrong("\(quoted(option)) is no option of a volume: there are ro, rw, bind, rbind, \(Self.propagations.joined(separator: ", ")), and nocopy of a named volume")

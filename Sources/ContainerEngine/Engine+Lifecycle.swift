@@ -67,7 +67,8 @@ extension Engine {
     }
 
     public func views() throws(EngineError) -> [ContainerView] {
-        try store.identifiers().map { view(store.folder($0)) }.sorted { $0.record.created > $1.record.created }
+        // One that was removed while it was looked at is none.
+        try store.identifiers().map { view(store.folder($0)) }.filter { $0.status != .damaged || (try? $0.folder.open()) != nil }.sorted { $0.record.created > $1.record.created }
     }
 
     /// Opens a container's root directory for a look (O_PATH): what a running machine has for itself is shown read-only, as it is now.
@@ -176,8 +177,14 @@ extension Engine {
             try? folder.waitForSupervisor()
         }
         if (try? folder.open()) == nil { return }
-        // So that nobody starts it meanwhile.
-        guard let lock = try folder.lockSupervisor() else { throw EngineError("container \(name(view)) is being started, or removed, by another command") }
+        // So that nobody starts it meanwhile. A supervisor that has told of the end is soon gone.
+        var lock = try folder.lockSupervisor()
+        for _ in 0..<100 where lock == nil {
+            sleep(milliseconds: 20)
+            if (try? folder.open()) == nil { return }
+            lock = try folder.lockSupervisor()
+        }
+        guard let lock else { throw EngineError("container \(name(view)) is being started, or removed, by another command") }
         defer { withExtendedLifetime(lock) {} }
         try discard(folder, view.record)
     }

@@ -136,8 +136,8 @@ public struct Engine: Sendable {
                 try writeFile(folder.path + "/" + name, options.names.contents(of: name, hostname: spec.hostname ?? "localhost", options.network), mode: 0o644)
             }
             try makeVolumes(conversion.anonymousVolumes, root, folder)
-            try writeFile(folder.configurationPath, spec.json.bytes(), mode: 0o600)
         } catch { throw EngineError("cannot make container \(record.name)", error) }
+        try folder.replace("config.json", spec.json)
         try roots.unmount(record)
         try folder.save(ContainerState())
     }

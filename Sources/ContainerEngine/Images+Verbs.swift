@@ -68,27 +68,42 @@ extension Images {
         }
     }
 
+    /// Takes in an archive from standard input. It is kept aside first: it is read once for each kind that it may be of.
+    public func loadStandardInput() throws(EngineError) -> [String] {
+        let file = try doing("load: cannot keep standard input aside") { () throws(SystemError) in
+            try makeFolders(root)
+            let file = try OwnedDescriptor(opening: root, flags: O_PATH | O_DIRECTORY).openUnnamedFile(flags: O_RDWR, mode: 0o600)
+            let input = try OwnedDescriptor(duplicating: 0)
+            var buffer = [UInt8](repeating: 0, count: 1 << 18)
+            while true {
+                let count = try input.read(into: &buffer)
+                if count == 0 { return SharedDescriptor(file) }
+                try file.writeAll(Array(buffer[..<count]))
+            }
+        }
+        defer { withExtendedLifetime(file) {} }
+        return try load(at: Self.ownDescriptors + "\(file.rawValue)")
+    }
+
+    private static let ownDescriptors = "/proc/self/fd/"
+
     /// Takes in an archive, or what TRANSPORT:PATH[:NAME] says.
     /// - Returns: the images' names here; the ids of those without one.
     public func load(_ text: String, _ surroundings: Surroundings) throws(EngineError) -> [String] {
-        let locations = try Self.locations(text, surroundings)
-        var first: EngineError?
-        for location in locations {
-            do throws(EngineError) { return try load(location) } catch { first = first ?? error }
-        }
-        throw first ?? EngineError("load: nothing is named")
+        guard ImageLocation.Transport.allCases.contains(where: { text.hasPrefix($0.rawValue + ":") }) else { return try load(at: surroundings.absolute(text)) }
+        var location: ImageLocation
+        do throws(StoreError) { location = try ImageLocation(text) } catch { throw EngineError("load: \(error)") }
+        location.path = surroundings.absolute(location.path)
+        return try load(location)
     }
 
-    private static func locations(_ text: String, _ surroundings: Surroundings) throws(EngineError) -> [ImageLocation] {
-        if ImageLocation.Transport.allCases.contains(where: { text.hasPrefix($0.rawValue + ":") }) {
-            do throws(StoreError) {
-                var location = try ImageLocation(text)
-                location.path = surroundings.absolute(location.path)
-                return [location]
-            } catch { throw EngineError("load: \(error)") }
+    /// An archive may be of both kinds at once; Docker's has the names.
+    private func load(at path: String) throws(EngineError) -> [String] {
+        var first: EngineError?
+        for transport in [ImageLocation.Transport.dockerArchive, .ociArchive] {
+            do throws(EngineError) { return try load(ImageLocation(transport, path: path)) } catch { first = first ?? error }
         }
-        // An archive may be of both kinds at once; Docker's has the names.
-        return [.dockerArchive, .ociArchive].map { ImageLocation($0, path: surroundings.absolute(text)) }
+        throw first ?? EngineError("load: nothing is named")
     }
 
     private func load(_ location: ImageLocation) throws(EngineError) -> [String] {
@@ -111,7 +126,7 @@ extension Images {
     /// A layout's names may be tags alone: then the repository is called as the layout is.
     private static func reference(_ name: String, in location: ImageLocation) -> Reference? {
         if name.contains("/") || name.contains(":") { return try? Reference(name).tagged }
-        let file = location.path.split(separator: "/").last.map { $0.prefix { $0 != "." }.lowercased() } ?? "imported"
+        let file = location.path.hasPrefix(ownDescriptors) ? "imported" : location.path.split(separator: "/").last.map { $0.prefix { $0 != "." }.lowercased() } ?? "imported"
         return try? Reference("localhost/\(file):\(name)")
     }
 

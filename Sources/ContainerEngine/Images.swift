@@ -4,7 +4,7 @@ public import OCIImage
 
 /// The engine's images: by name, or by the beginning of an id, as people write them.
 public struct Images: Sendable {
-    private let root: String
+    let root: String
     private let configuration: StoreConfiguration
 
     /// - Parameters:

@@ -90,71 +90,104 @@ public final class LogReader {
     /// Streams in the middle of a line.
     private var unfinished: Set<String> = []
 
+    /// Bytes that are read at a time: a log may be larger than memory.
+    private static let piece = 1 << 20
+
     public init(_ path: String, _ selection: Selection, showsTimes: Bool) {
         (self.path, self.selection, self.showsTimes) = (path, selection, showsTimes)
     }
 
     /// What the log has now.
-    public func past() throws(EngineError) -> [Shown] {
-        var lines: [LogLine] = []
-        do throws(SystemError) {
-            // Files that move on while they are read would be missed, or read twice.
-            for _ in 0..<10 {
-                (file, offset, rest, lines) = (try Self.open(path), 0, [], [])
-                for number in stride(from: 100, to: 0, by: -1) {
-                    guard let bytes = try? readFile("\(path).\(number)", limit: 1 << 30) else { continue }
-                    lines += parse(bytes)
-                    rest = []
-                }
-                if try !isReplaced() { break }
-            }
-            lines += parse(try more())
-        } catch { throw EngineError("cannot read the log", error) }
-        lines = lines.filter(isSelected)
-        if let tail = selection.tail {
-            // Pieces count with the line that they belong to.
-            var first = lines.endIndex
-            var count = 0
-            while first > 0 {
-                if lines[first - 1].isWhole || first == lines.endIndex { count += 1 }
-                if count > tail { break }
-                first -= 1
-            }
-            lines = Array(lines[first...])
+    public func past(_ show: ([Shown]) -> Void) throws(EngineError) {
+        var kept: [LogLine] = []
+        try read(try snapshot()) { (lines) in
+            guard let tail = selection.tail else { return show(lines.map(shown)) }
+            kept += lines
+            if kept.count > 2 * tail + 4096 { kept = Self.last(tail, of: kept) }
         }
-        return lines.map(shown)
+        if let tail = selection.tail { show(Self.last(tail, of: kept).map(shown)) }
     }
 
-    /// What has come since; none when there is nothing now.
-    public func next() throws(EngineError) -> [Shown] {
-        do throws(SystemError) {
-            var lines = parse(try more())
-            if lines.isEmpty, try isReplaced() {
-                // What was written before it was replaced is complete now.
-                lines = parse(try more())
-                (file, offset, rest) = (try Self.open(path), 0, [])
-                lines += parse(try more())
+    /// What has come since.
+    /// - Returns: whether anything has.
+    public func next(_ show: ([Shown]) -> Void) throws(EngineError) -> Bool {
+        var isAny = false
+        func pass(_ lines: [LogLine]) {
+            isAny = isAny || !lines.isEmpty
+            show(lines.map(shown))
+        }
+        try readOn(pass)
+        if isAny { return true }
+        guard try doing("cannot read the log", { () throws(SystemError) in try isReplaced() }) else { return false }
+        // What was written to the file before it was replaced is complete now; then come those after it.
+        try readOn(pass)
+        let files = try snapshot()
+        var after = 0
+        if let own = file.flatMap(Self.inode), let index = files.firstIndex(where: { Self.inode($0) == own }) { after = index + 1 }
+        try read(Array(files[after...]), pass)
+        return isAny
+    }
+
+    /// The last so many lines. Pieces count with the line that they belong to.
+    private static func last(_ count: Int, of lines: [LogLine]) -> [LogLine] {
+        var first = lines.endIndex
+        var found = 0
+        while first > 0 {
+            if lines[first - 1].isWhole || first == lines.endIndex { found += 1 }
+            if found > count { break }
+            first -= 1
+        }
+        return Array(lines[first...])
+    }
+
+    // MARK: Files
+
+    /// All files, the oldest first, as they were at one time: while they move on one could be missed, or be there twice.
+    private func snapshot() throws(EngineError) -> [SharedDescriptor] {
+        try doing("cannot read the log") { () throws(SystemError) in
+            var files: [SharedDescriptor] = []
+            for _ in 0..<100 {
+                let current = try Self.open(path)
+                files = []
+                for number in stride(from: 100, to: 0, by: -1) { if let older = try Self.open("\(path).\(number)") { files.append(older) } }
+                if let current { files.append(current) }
+                // None is there between two steps of a writer.
+                if let current, let now = try Self.open(path), Self.inode(now) == Self.inode(current) { break }
+                if current == nil && files.isEmpty { break }
             }
-            return lines.filter(isSelected).map(shown)
-        } catch { throw EngineError("cannot read the log", error) }
+            return files
+        }
+    }
+
+    /// Reads files to their ends, and stays at the last one's.
+    private func read(_ files: [SharedDescriptor], _ take: ([LogLine]) -> Void) throws(EngineError) {
+        for next in files {
+            (file, offset, rest) = (next, 0, [])
+            try readOn(take)
+        }
+    }
+
+    private func readOn(_ take: ([LogLine]) -> Void) throws(EngineError) {
+        while let file {
+            let start = offset
+            let bytes = try doing("cannot read the log") { () throws(SystemError) in
+                try file.with { (file) throws(SystemError) in try file.bytes(at: start, count: max(0, Int(min(file.size() - start, Int64(Self.piece))))) }
+            }
+            if bytes.isEmpty { return }
+            offset += Int64(bytes.count)
+            take(parse(bytes).filter(isSelected))
+        }
     }
 
     private static func open(_ path: String) throws(SystemError) -> SharedDescriptor? {
         do throws(SystemError) { return SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_RDONLY)) } catch where error.errno == .noSuchFile { return nil }
     }
 
+    private static func inode(_ file: SharedDescriptor) -> UInt64? { try? file.with { (file) throws(SystemError) in try file.attributes().inode } }
+
     private func isReplaced() throws(SystemError) -> Bool {
         guard let current = try Self.open(path) else { return false }
-        guard let file else { return true }
-        return try current.with { (current) throws(SystemError) in try current.attributes().inode } != file.with { (file) throws(SystemError) in try file.attributes().inode }
-    }
-
-    private func more() throws(SystemError) -> [UInt8] {
-        guard let file else { return [] }
-        let start = offset
-        let bytes = try file.with { (file) throws(SystemError) in try file.bytes(at: start, count: max(0, Int(try file.size() - start))) }
-        offset += Int64(bytes.count)
-        return bytes
+        return file.flatMap(Self.inode) != Self.inode(current)
     }
 
     private func parse(_ bytes: [UInt8]) -> [LogLine] {

@@ -5,7 +5,7 @@ struct Stop: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stop", abstract: "End containers: their stop signal, and after a while SIGKILL.", discussion: "One that does not run is no error.")
     @ParentCommand var parent: Nacelle
-    @Option(name: [.short, .customLong("time"), .customLong("timeout")], help: "Seconds to wait before SIGKILL; what --stop-timeout said, or 10.") var time: Int?
+    @Option(name: [.customShort("t", allowingJoined: true), .customLong("time"), .customLong("timeout")], help: "Seconds to wait before SIGKILL; what --stop-timeout said, or 10.") var time: Int?
     @Flag(name: [.short, .long], help: "All that run.") var all = false
     @Argument(help: "Names or ids.") var containers: [String] = []
 
@@ -22,7 +22,7 @@ struct Stop: ParsableCommand {
 struct Restart: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "restart", abstract: "Stop containers and start them again.")
     @ParentCommand var parent: Nacelle
-    @Option(name: [.short, .customLong("time"), .customLong("timeout")], help: "Seconds to wait before SIGKILL.") var time: Int?
+    @Option(name: [.customShort("t", allowingJoined: true), .customLong("time"), .customLong("timeout")], help: "Seconds to wait before SIGKILL.") var time: Int?
     @Argument(help: "Names or ids.") var containers: [String]
 
     func run() throws {
@@ -39,7 +39,7 @@ struct Restart: ParsableCommand {
 struct Kill: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "kill", abstract: "Send containers a signal.")
     @ParentCommand var parent: Nacelle
-    @Option(name: [.short, .long], help: "Name (with or without SIG) or number.") var signal = "KILL"
+    @Option(name: [.customShort("s", allowingJoined: true), .long], help: "Name (with or without SIG) or number.") var signal = "KILL"
     @Flag(name: [.short, .long], help: "All that run.") var all = false
     @Argument(help: "Names or ids.") var containers: [String] = []
 

@@ -48,7 +48,11 @@ struct Top: ParsableCommand {
     @Argument(help: "Name or id.") var container: String
     @Argument(parsing: .captureForPassthrough, help: "Options for ps(1).") var options: [String] = []
 
-    func run() throws { Output.write(try parent.engine().processes(container, options)) }
+    func run() throws {
+        let text = try parent.engine().processes(container, options)
+        // Names of processes are the container's to choose.
+        if Terminal.isOutput { Output.write(printable(String(decoding: text, as: UTF8.self))) } else { Output.write(text) }
+    }
 }
 
 struct Cp: ParsableCommand {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ContainerEngine
+import Glibc
 import ImageStore
 import JSONText
 import LinuxSystem
@@ -131,26 +132,31 @@ struct Load: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "load", abstract: "Take in images from archives.", discussion: "Of docker save, podman save and skopeo copy: a docker-archive or an oci-archive; or TRANSPORT:PATH[:NAME] with oci, oci-archive or docker-archive.")
     @ParentCommand var parent: Nacelle
-    @Option(name: [.short, .long], help: "The archive, or TRANSPORT:PATH[:NAME].") var input: String
+    @Option(name: [.short, .long], help: "The archive, or TRANSPORT:PATH[:NAME]; standard input.") var input: String?
     @Flag(name: [.short, .long], help: "Print nothing.") var quiet = false
 
     func run() throws {
         let engine = try parent.engine()
-        for name in try engine.images.load(input, engine.surroundings) where !quiet { Output.line("Loaded image: \(name)") }
+        if input == nil && isatty(0) == 1 { throw EngineError("load: an archive is not typed: use -i FILE, or redirect") }
+        for name in try input.map({ (path) throws(EngineError) in try engine.images.load(path, engine.surroundings) }) ?? engine.images.loadStandardInput() where !quiet { Output.line("Loaded image: \(name)") }
     }
 }
 
 struct Save: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "save", abstract: "Write an image to an archive.")
     @ParentCommand var parent: Nacelle
-    @Option(name: [.short, .long], help: "The archive, which must not exist; of oci a directory.") var output: String
+    @Option(name: [.short, .long], help: "The archive, which must not exist; of oci a directory. Without it a pipe on standard output.") var output: String?
     @Option(help: "docker-archive, oci-archive or oci.") var format = "docker-archive"
     @Argument(help: "Name or id.") var image: String
 
     func run() throws {
         let engine = try parent.engine()
         guard let transport = ImageLocation.Transport(rawValue: format) else { throw EngineError("--format \(quoted(format)): there are \(ImageLocation.Transport.allCases.map(\.rawValue).joined(separator: ", "))") }
-        try engine.images.save(try engine.images.image(image), to: ImageLocation(transport, path: engine.surroundings.absolute(output)))
+        if output == nil {
+            let attributes = try OwnedDescriptor(duplicating: 1).attributes()
+            guard attributes.mode & UInt32(S_IFMT) == UInt32(S_IFIFO), transport != .oci else { throw EngineError("save: standard output is no pipe: name a file that does not exist by -o") }
+        }
+        try engine.images.save(try engine.images.image(image), to: ImageLocation(transport, path: output.map(engine.surroundings.absolute) ?? "/proc/self/fd/1"))
     }
 }
 

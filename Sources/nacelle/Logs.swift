@@ -8,7 +8,7 @@ struct Logs: ParsableCommand {
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "Go on until it ends.") var follow = false
     @Flag(name: [.short, .long], help: "With the time of each line.") var timestamps = false
-    @Option(name: [.customShort("n"), .long], help: "The last so many lines; all.") var tail = "all"
+    @Option(name: [.customShort("n", allowingJoined: true), .long], help: "The last so many lines; all.") var tail = "all"
     @Option(help: "What is not older: 10m, 1h30m, 2026-11-26T10:00:00Z, or seconds since 1970.") var since: String?
     @Option(help: "What is not newer.") var until: String?
     @Argument(help: "Name or id.") var container: String
@@ -26,16 +26,15 @@ struct Logs: ParsableCommand {
         if let since { selection.since = try LogTime.parse(since, flag: "--since", now: now) }
         if let until { selection.until = try LogTime.parse(until, flag: "--until", now: now) }
         let reader = LogReader(folder.logPath, selection, showsTimes: timestamps)
-        show(try reader.past())
+        try reader.past(show)
         guard follow else { return }
         let loop = try EventLoop()
         while true {
             // Asked before reading: what is written before the end is read after it.
             let isRunning = engine.view(folder).isRunning
-            let lines = try reader.next()
-            show(lines)
-            if lines.isEmpty && !isRunning { return }
-            if lines.isEmpty { try loop.runOnce(timeout: 100) }
+            let isAny = try reader.next(show)
+            if !isAny && !isRunning { return }
+            if !isAny { try loop.runOnce(timeout: 100) }
         }
     }
 

@@ -1,5 +1,7 @@
+import ContainerRuntime
 import Foundation
 import Glibc
+import LinuxSystem
 import Testing
 
 /// Where the built programs are.
@@ -30,22 +32,25 @@ private final class Machine {
         var line: String { output.hasSuffix("\n") ? String(output.dropLast()) : output }
     }
 
-    private func process(_ arguments: [String], input: String?) throws -> (Process, out: String, err: String) {
+    private func process(_ arguments: [String], input: String?, from file: FileHandle? = nil) throws -> (Process, out: String, err: String) {
         let name = folder + "/" + UUID().uuidString
         let process = Process()
         process.executableURL = URL(fileURLWithPath: stage + "/nacelle")
         process.arguments = ["--root", folder + "/data"] + arguments
         for kind in [".out", ".err"] { _ = FileManager.default.createFile(atPath: name + kind, contents: nil) }
         try input?.write(toFile: name + ".in", atomically: false, encoding: .utf8)
-        process.standardInput = input == nil ? FileHandle.nullDevice : FileHandle(forReadingAtPath: name + ".in")
+        process.standardInput = file ?? (input == nil ? FileHandle.nullDevice : FileHandle(forReadingAtPath: name + ".in"))
         process.standardOutput = FileHandle(forWritingAtPath: name + ".out")
         process.standardError = FileHandle(forWritingAtPath: name + ".err")
         try process.run()
         return (process, name + ".out", name + ".err")
     }
 
-    func run(_ arguments: [String], input: String? = nil) throws -> Outcome {
-        let (process, out, err) = try process(arguments, input: input)
+    /// Starts a command and does not wait for it.
+    func begin(_ arguments: [String]) throws -> Process { try process(arguments, input: nil).0 }
+
+    func run(_ arguments: [String], input: String? = nil, from file: FileHandle? = nil) throws -> Outcome {
+        let (process, out, err) = try process(arguments, input: input, from: file)
         process.waitUntilExit()
         let status = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
         return Outcome(status: status, output: try String(contentsOfFile: out, encoding: .utf8), errors: try String(contentsOfFile: err, encoding: .utf8))
@@ -242,6 +247,53 @@ struct CommandTests {
         try machine.expectNothingLeft()
     }
 
+    @Test("a signal that ends the command leaves the terminal as it was, and the container running", arguments: [SIGTERM, SIGHUP])
+    func terminal(number: Int32) throws {
+        let terminal = try ConsolePair()
+        let end = SharedDescriptor(try terminal.slave.duplicate())
+        func isRaw() -> Bool {
+            var settings = termios()
+            return unsafe tcgetattr(end.rawValue, &settings) == 0 && settings.c_lflag & tcflag_t(ICANON) == 0
+        }
+        #expect(!isRaw())
+        let arguments = ["--root", machine.folder + "/data", "run", "-it", "--name", "x", "--isolation", "namespace", "--rootfs", machine.root, "sleep", "1000"]
+        let pid = try ProgramStart.start(stage + "/nacelle", arguments: arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], descriptors: [end, end, end])
+        try machine.eventually("the terminal is raw, and the container runs") { try isRaw() && machine.run(["ps", "-q", "--filter", "status=running"]).output != "" }
+        #expect(kill(pid, number) == 0)
+        #expect(try waitForProcess(pid)?.status.shellCode == 128 + number)
+        #expect(!isRaw())
+        #expect(try machine.run(["ps", "--format", "{{.Names}} {{.State}}"]).line == "x running")
+        #expect(try machine.run(["rm", "-f", "x"]).status == 0)
+        try machine.expectNothingLeft()
+    }
+
+    @Test("stopped, killed and removed while it is being started", arguments: [["stop", "-t0"], ["kill"], ["rm", "-f"]])
+    func early(verb: [String]) throws {
+        for _ in 0..<3 {
+            let id = try machine.run(["create", "--name", "x", "--isolation", "namespace", "--rootfs", machine.root, "sleep", "1000"]).line
+            let start = try machine.begin(["start", "x"])
+            try machine.eventually("it is being started") { try machine.run(["ps", "-aq", "--no-trunc", "--filter", "status=created"]).line != id }
+            let outcome = try machine.run(verb + ["x"])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            start.waitUntilExit()
+            if verb[0] != "rm" { #expect(try machine.run(["wait", "x"]).line == "137") }
+            _ = try machine.run(["rm", "-f", "x"])
+            try machine.expectNothingLeft()
+        }
+    }
+
+    @Test("one that is removed and started at once is either gone or runs")
+    func race() throws {
+        for _ in 0..<8 {
+            _ = try machine.run(["create", "--name", "x", "--isolation", "namespace", "--rootfs", machine.root, "sleep", "1000"])
+            let start = try machine.begin(["start", "x"])
+            let removed = try machine.run(["rm", "x"]).status == 0
+            start.waitUntilExit()
+            if removed { #expect(start.terminationStatus != 0) } else { #expect(try machine.run(["rm", "-f", "x"]).status == 0) }
+            try machine.expectNothingLeft()
+        }
+    }
+
     @Test("flags as fingers write them")
     func fingers() throws {
         #expect(try machine.start(["--rm", "-w/tmp", "-u33", "-hbox", "--net", "none"], ["sh", "-c", "echo $PWD $(id -u) $HOSTNAME"]).output == "/tmp 33 box\n")
@@ -274,8 +326,14 @@ struct CommandTests {
         #expect(try machine.run(["save", "-o", machine.folder + "/saved.tar", "derived"]).status == 0)
         #expect(try machine.run(["rmi", "base:1", "derived"]).status == 0)
         #expect(try machine.run(["images", "-q"]).output == "")
-        #expect(try machine.run(["load", "-i", machine.folder + "/saved.tar"]).line == "Loaded image: docker.io/library/derived:latest")
+        let archive = try #require(FileHandle(forReadingAtPath: machine.folder + "/saved.tar"))
+        #expect(try machine.run(["load"], from: archive).line == "Loaded image: docker.io/library/derived:latest")
+        #expect(try machine.run(["history", "--format", "{{.CreatedBy}}", "derived"]).output.hasPrefix("sh -c echo new"))
+        #expect(try machine.run(["images", "--format", "{{.Repository}}", "--filter", "reference=der*"]).line == "derived")
+        #expect(try machine.run(["images", "-q", "--filter", "dangling=true"]).output == "")
         #expect(try machine.run(["run", "--rm", "--isolation", "namespace", "derived", "cat", "/etc/new"]).output == "new\n")
+        #expect(try machine.run(["rmi", "--all"]).output.contains("Untagged: docker.io/library/derived:latest"))
+        #expect(try machine.run(["info", "--format", "{{.Images}} {{.Containers}}"]).line == "0 0")
         try machine.expectNothingLeft()
     }
 }

@@ -20,6 +20,16 @@ struct LogFileTests {
         return settings
     }
 
+    private func past(_ reader: LogReader) throws -> [LogReader.Shown] {
+        var lines: [LogReader.Shown] = []
+        try reader.past { lines += $0 }
+        return lines
+    }
+    private func next(_ reader: LogReader) throws -> [LogReader.Shown] {
+        var lines: [LogReader.Shown] = []
+        #expect(try reader.next { lines += $0 } == !lines.isEmpty)
+        return lines
+    }
     private func text(_ lines: [LogReader.Shown]) -> String { String(decoding: lines.flatMap(\.text), as: UTF8.self) }
 
     @Test("what was written is read back, across rotations, and no more files stay than may")
@@ -31,12 +41,12 @@ struct LogFileTests {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
         #expect(names == ["log", "log.1", "log.2"])
         for name in names { #expect(try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)).count <= 4096 + 64) }
-        let lines = text(try LogReader(folder + "/log", LogReader.Selection(), showsTimes: false).past()).split(separator: "\n")
+        let lines = text(try past(LogReader(folder + "/log", LogReader.Selection(), showsTimes: false))).split(separator: "\n")
         #expect(lines.last == "line 199")
         #expect(lines.count > 120 && Set(lines).count == lines.count)
         var selection = LogReader.Selection()
         selection.tail = 2
-        #expect(text(try LogReader(folder + "/log", selection, showsTimes: false).past()) == "line 198\nline 199\n")
+        #expect(text(try past(LogReader(folder + "/log", selection, showsTimes: false))) == "line 198\nline 199\n")
     }
 
     @Test("pieces of a line become one again; streams stay apart")
@@ -45,12 +55,12 @@ struct LogFileTests {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let log = try LogFile(folder + "/log", settings(1 << 20, 1))
         for (piece, stream) in [("a", LogLine.Stream.output), ("E\n", .errors), ("b\nc", .output)] { try log.write(Array(piece.utf8), stream) }
-        let lines = try LogReader(folder + "/log", LogReader.Selection(), showsTimes: false).past()
+        let lines = try past(LogReader(folder + "/log", LogReader.Selection(), showsTimes: false))
         #expect(text(lines.filter { !$0.isErrors }) == "ab\nc")
         #expect(text(lines.filter(\.isErrors)) == "E\n")
         var selection = LogReader.Selection()
         selection.tail = 1
-        #expect(text(try LogReader(folder + "/log", selection, showsTimes: false).past()) == "c")
+        #expect(text(try past(LogReader(folder + "/log", selection, showsTimes: false))) == "c")
     }
 
     @Test("who follows gets what comes, also after a rotation")
@@ -60,15 +70,33 @@ struct LogFileTests {
         let log = try LogFile(folder + "/log", settings(4096, 2))
         let reader = LogReader(folder + "/log", LogReader.Selection(), showsTimes: false)
         try log.write(Array("first\n".utf8), .output)
-        #expect(text(try reader.past()) == "first\n")
-        #expect(try reader.next() == [])
+        #expect(text(try past(reader)) == "first\n")
+        #expect(try next(reader) == [])
         var seen = ""
         for number in 0..<100 {
             try log.write(Array("n\(number)\n".utf8), .output)
-            seen += text(try reader.next())
+            seen += text(try next(reader))
         }
-        seen += text(try reader.next())
+        seen += text(try next(reader))
         #expect(seen == (0..<100).map { "n\($0)\n" }.joined())
+    }
+
+    @Test("who follows misses no file, however many have moved on meanwhile; the last lines are found in a log larger than what is read at a time")
+    func falling() throws {
+        let folder = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let log = try LogFile(folder + "/log", settings(1 << 20, 20))
+        let reader = LogReader(folder + "/log", LogReader.Selection(), showsTimes: false)
+        #expect(try past(reader) == [])
+        let filler = String(repeating: "x", count: 20_000)
+        for number in 0..<300 { try log.write(Array("n\(number) \(filler)\n".utf8), .output) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).count > 4)
+        var followed = ""
+        for _ in 0..<2 { followed += text(try next(reader)) }
+        #expect(followed.split(separator: "\n").map { $0.prefix { $0 != " " } } == (0..<300).map { "n\($0)" })
+        var selection = LogReader.Selection()
+        selection.tail = 100
+        #expect(text(try past(LogReader(folder + "/log", selection, showsTimes: false))).split(separator: "\n").map { $0.prefix { $0 != " " } } == (200..<300).map { "n\($0)" })
     }
 
     @Test("nothing is missed or shown twice while files move on")
@@ -79,7 +107,7 @@ struct LogFileTests {
         try log.write(Array("n0\n".utf8), .output)
         async let writer: Void = Task.detached { for number in 1..<4000 { try log.write(Array("n\(number)\n".utf8), .output) } }.value
         for _ in 0..<50 {
-            let lines = text(try LogReader(folder + "/log", LogReader.Selection(), showsTimes: false).past()).split(separator: "\n").map(String.init)
+            let lines = text(try past(LogReader(folder + "/log", LogReader.Selection(), showsTimes: false))).split(separator: "\n").map(String.init)
             #expect(lines == (0..<lines.count).map { "n\($0)" })
         }
         try await writer
@@ -90,7 +118,7 @@ struct LogFileTests {
         let folder = try scratch()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try "\(LogLine.time(1)) stdout F whole\ngarbage\n\(LogLine.time(2)) stdo".write(toFile: folder + "/log", atomically: false, encoding: .utf8)
-        #expect(text(try LogReader(folder + "/log", LogReader.Selection(), showsTimes: false).past()) == "whole\n")
+        #expect(text(try past(LogReader(folder + "/log", LogReader.Selection(), showsTimes: false))) == "whole\n")
     }
 }
 
@@ -180,6 +208,22 @@ struct ContainerStoreTests {
         let lookers = (0..<2).map { _ in Task.detached { while !Task.isCancelled { _ = folder.hasSupervisor } } }
         for _ in 0..<5000 { #expect(try folder.lockSupervisor() != nil) }
         for looker in lookers { looker.cancel() }
+    }
+
+    @Test("what could not be read again is not written")
+    func large() throws {
+        let path = try scratch()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let store = ContainerStore(EngineFolders(data: path, run: path + "/run"))
+        let error = #expect(throws: EngineError.self) {
+            try store.make(name: "s") { id, name in
+                var made = record(id, name)
+                made.labels = ["x": String(repeating: "y", count: 5 << 20)]
+                return made
+            }
+        }
+        #expect(error?.message.contains("too many labels") == true)
+        #expect(try store.identifiers() == [])
     }
 
     @Test("another name, unless it is taken")
