@@ -9,7 +9,7 @@ enum UpperDisk {
     static let fileName = "disk.ext4"
     private static let programs = ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4", "/usr/bin/mkfs.ext4"]
 
-    /// What of mkfs.ext4's work a sparse file does not need, or the guest's kernel does: a tenth of a second, whatever the size.
+    /// Without what of mkfs.ext4's work a sparse file does not need: a tenth of a second up to 1 TiB.
     private static let options = ["-q", "-F", "-b", "4096", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0"]
 
     static func make(_ path: String, size: Int64) throws(EngineError) {

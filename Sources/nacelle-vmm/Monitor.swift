@@ -30,6 +30,8 @@ final class Monitor {
 
     init(_ description: MachineDescription, control: consuming OwnedDescriptor, log: Log) throws {
         signal(SIGPIPE, SIG_IGN)
+        // A file that grows beyond RLIMIT_FSIZE (a disk, a share's) is an error to the guest.
+        signal(SIGXFSZ, SIG_IGN)
         try blockSignals(Self.passedSignals + [SIGWINCH])
         self.log = log
         self.control = control

@@ -51,6 +51,8 @@ struct EngineTests {
 
     @Test("what a machine writes is on a disk of its own, as large as was asked for, or in its memory")
     func storageOptions() throws {
+        try shell("mkdir \(folder)/data && truncate -s 512M \(folder)/data.ext4 && mkfs.ext4 -q \(folder)/data.ext4 && mount -o loop \(folder)/data.ext4 \(folder)/data")
+        defer { _ = try? run("/bin/umount", [folder + "/data"]) }
         try shell("printf '[engine]\\nstorage_driver = \"erofs\"\\n' > \(folder)/config.toml && tar -C \(root) -cf \(folder)/base.tar .")
         func nacelle(_ arguments: String...) throws -> Outcome { try self.nacelle(["--config", folder + "/config.toml"] + arguments) }
         #expect(try nacelle("import", folder + "/base.tar", "base").status == 0)
@@ -78,7 +80,9 @@ struct EngineTests {
         #expect(directory.status == 125 && directory.errorText.contains("--rootfs"), "\(directory.errorText)")
         let driver = try self.nacelle(["run", "--storage-opt", "upper=disk", "base", "true"])
         #expect(driver.status == 125 && driver.errorText.contains("storage_driver = \"erofs\""), "\(driver.errorText)")
-        try clean()
+        #expect(try shell("grep -c \(folder)/data/ /proc/self/mounts || true") == "0")
+        #expect(try nacelle("ps", "-aq").text == "")
+        try shell("umount \(folder)/data && rm -rf \(folder)")
     }
 
     @Test("layers as EROFS images: the machine puts its root together; exec, cp, diff, commit and the next start see what it wrote")

@@ -149,7 +149,7 @@ struct RootImagesTests {
         // 1/64 of it is more than an eighth of 64 MiB.
         _ = try shell("truncate -s 600M \(bundle.path)/base.erofs")
         bundle.configuration["annotations"] = ["dev.nacelle.memory": "64"]
-        let outcome = try bundle.runScript("ls /sys/block; cat /sys/block/vda/ro /sys/block/vdb/ro /sys/block/vdb/serial; cat /etc/kept /etc/changed; echo x >/etc/kept")
+        let outcome = try bundle.runScript("ls /sys/block; cat /sys/block/vda/ro /sys/block/vdb/ro /sys/block/vdb/serial; echo; cat /etc/kept /etc/changed; echo x >/etc/kept")
         #expect(outcome.text.split(whereSeparator: \.isWhitespace).map(String.init) == ["pmem0", "pmem1", "vda", "vdb", "1", "0", "nacelle-1", "base", "top"], "\(outcome.text)\(outcome.errorText)")
         try bundle.expectNothingLeft()
     }

@@ -37,7 +37,10 @@ import Testing
             #expect(failure.code == .invalidState)
         }
         try host.stream(1).with { (socket) throws(SystemError) in try socket.writeAll([10]) }
+        #expect(host.backend.saves == 0)
         #expect(try host.exitStatus(of: .container) == .exited(4))
+        // Before the end was told: the machine ends with it.
+        #expect(host.backend.saves == 1)
         try host.send(.exec(process: ProcessIdentifier(rawValue: 1), plan: [65], group: "", streams: ProcessStreams(terminal: false)), 5)
         guard case .failed(let failure) = try host.reply(to: 5) else { return fail("exec in a stopped container") }
         #expect(failure.code == .invalidState)
@@ -53,6 +56,7 @@ import Testing
             #expect(try host.exitStatus(of: process) == .exited(UInt8(number)))
         }
         #expect(try host.readAll(2) == Array("1\n".utf8))
+        #expect(host.backend.saves == 0)
         try host.send(.listProcesses, 90)
         guard case .processes(let entries) = try host.reply(to: 90) else { return fail("no list") }
         #expect(entries.map(\.command) == ["sleep 60"])
