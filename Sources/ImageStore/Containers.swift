@@ -57,8 +57,9 @@ extension ImageStore {
                 try writeFile(staging + "/record.json", container.bytes)
                 guard configuration.synchronize else { return }
                 try OwnedDescriptor(opening: staging + "/record.json", flags: flags.read).synchronize()
+                let directory = try OwnedDescriptor(opening: staging, flags: flags.directory)
                 // Thousands of files; the other drivers make but empty directories.
-                if [.copy, .reflink].contains(driver.kind) { try OwnedDescriptor(opening: staging, flags: flags.directory).synchronizeFileSystem() }
+                if [.copy, .reflink].contains(driver.kind) { try directory.synchronizeFileSystem() } else { try directory.synchronize() }
             }
             do throws(SystemError) { try DurableFile.move(staging, to: place, synchronize: configuration.synchronize, replacing: false) } catch {
                 if error.errno == .fileExists { throw .exists("container", id) }

@@ -178,7 +178,12 @@ private final class StoreCheck {
                 let place = store.layerPlace(chainID, kind)
                 let isThere = try store.exists(place)
                 guard isThere, places.insert(place).inserted else { continue }
-                let differences = differences(index, of: image, place, Drivers.driver(kind))
+                let differences: [String]
+                do throws(StoreError) { differences = try self.differences(index, of: image, place, Drivers.driver(kind)) } catch {
+                    // The disk may be full; the layer itself may be sound.
+                    report(.layer, "\(kind.rawValue) \(chainID)", "it cannot be compared with its archive: \(error)", "see to that, and check again")
+                    continue
+                }
                 if differences.isEmpty { continue }
                 let isRemoved = options.repair ? try store.discard(place, kind, chainID, exceptFor: lease) : false
                 report(
@@ -189,16 +194,14 @@ private final class StoreCheck {
         }
     }
 
-    private func differences(_ index: Int, of image: StoredImage, _ place: String, _ driver: any StorageDriver) -> [String] {
+    private func differences(_ index: Int, of image: StoredImage, _ place: String, _ driver: any StorageDriver) throws(StoreError) -> [String] {
         let parents = image.chainIDs[..<index].map { store.layerPlace($0, driver.kind) }
-        do throws(StoreError) {
-            return try store.making(lease, driver, doing: "check the layer \(image.chainIDs[index])") { (staging) throws(StoreError) in
-                _ = try store.makeLayer(index, of: image, parents, driver, staging)
-                let differences = try driver.differences(of: place, from: staging)
-                try store.emptyTrash(staging, driver.kind)
-                return differences
-            }
-        } catch { return ["\(error)"] }
+        return try store.making(lease, driver, doing: "check the layer \(image.chainIDs[index])") { (staging) throws(StoreError) in
+            _ = try store.makeLayer(index, of: image, parents, driver, staging)
+            let differences = try driver.differences(of: place, from: staging)
+            try store.emptyTrash(staging, driver.kind)
+            return differences
+        }
     }
 
     // Containers.

@@ -5,8 +5,6 @@ extension LayerApplication {
     func makeHardLink(_ name: EntryName, _ path: EntryPath, _ target: [UInt8], _ entry: TarEntry) throws(LayerError) {
         let other = try EntryPath(target, limits: options.limits)
         guard let last = other.last else { throw .refused(entry: entry.name, "it is a hard link to the layer's root") }
-        // Nothing is to be done, and removing what stands there would lose it.
-        if other.components == path.components { return }
         if other.components.starts(with: path.components) { throw .refused(entry: entry.name, "it is a hard link to something beneath itself") }
         var found = try inThisLayer(other, last, entry)
         if found == nil, try copyUp(other, last, entry) {

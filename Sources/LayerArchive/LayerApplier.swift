@@ -105,6 +105,8 @@ final class LayerApplication {
             return try apply(whiteout, in: path.parent, entry)
         }
         try enter(path.parent)
+        // Nothing is to be done, and what stands there does not become this layer's own.
+        if case .hardLink(let target) = entry.kind, try EntryPath(target, limits: options.limits).components == path.components { return }
         note(name, in: stack.top.inode)
         switch entry.kind {
         case .directory: try makeDirectory(name, finish: finish(of: entry))

@@ -163,7 +163,7 @@ struct Save: ParsableCommand {
 struct Import: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import", abstract: "Make an image of a tar of a root file system; print its id.",
-        discussion: "What nacelle export, docker export or tar -C ROOT -c . wrote, compressed with gzip or zstd or not at all. (Archives of images are for nacelle load.)")
+        discussion: "What nacelle export, docker export or tar -C ROOT -c . wrote, compressed with gzip or zstd or not at all; of another kind, xz -d < FILE | nacelle import -. (Archives of images are for nacelle load.)")
     @ParentCommand var parent: Nacelle
     @Option(name: [.short, .long], help: "A change to its configuration: CMD, ENTRYPOINT, ENV, WORKDIR, USER, LABEL, VOLUME, EXPOSE or STOPSIGNAL, as in a Dockerfile. Repeatable.") var change: [String] = []
     @Option(name: [.short, .long], help: "A comment for its history.") var message: String?

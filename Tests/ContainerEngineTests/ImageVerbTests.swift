@@ -42,6 +42,9 @@ struct ImageVerbTests {
             #expect(output.contains(words) && output.hasSuffix("=125\n"), "\(output)")
         }
         #expect(try place.shell("n fsck --layers") == "=0\n")
+        // Archives of images come compressed as well.
+        let loaded = try place.shell("n save -o one tar:1; n save --format oci-archive -o two tar:1; gzip one; zstd -q two; n rmi tar:1 > /dev/null; n load -i one.gz; n rmi tar:1 > /dev/null; n load -i two.zst")
+        #expect(loaded == "Loaded image: docker.io/library/tar:1\nLoaded image: docker.io/library/tar:1\n=0\n", "\(loaded)")
     }
 
     @Test("fsck: nothing, a line a finding, JSON, a template; repaired, and pulled again")

@@ -144,6 +144,21 @@ struct ContentTests {
         try store.unpack(try store.image(honest), lease: lease)
     }
 
+    /// mkfs.erofs writes holes as zeros: a kilobyte of archive must not fill the disk.
+    @Test(.enabled(if: isMachineRoot() && missing("mkfs.erofs") == nil, "erofs images are mounted"))
+    func holesTakeRoomInErofs() throws {
+        let scratch = Scratch()
+        try shell("truncate -s 100G sparse; tar --sparse --format=posix -cf sparse.tar sparse", in: scratch.path)
+        let bytes = try readFile(scratch.path + "/sparse.tar")
+        for driver in [DriverKind.erofs, .copy] {
+            let store = try ImageStore.forTests(scratch.path + "/store", driver)
+            let lease = try store.lease()
+            let image = try store.image(try makeImage(store, lease, layer: bytes))
+            #expect(failure { try store.unpack(image, lease: lease) }.contains("bytes of holes") == (driver == .erofs))
+        }
+        #expect(try shell("find ingest -type f", in: scratch.path + "/store") == "")
+    }
+
     @Test func unpacksWhatHasCome() throws {
         let scratch = Scratch()
         let store = try ImageStore.forTests(scratch.path + "/store")

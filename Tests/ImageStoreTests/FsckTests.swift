@@ -84,6 +84,25 @@ struct FsckTests {
         #expect(try shell("cat '\(place)/fs/file'") == "content of 2")
     }
 
+    /// What cannot be made anew for want of room is not damaged for that.
+    @Test(.enabled(if: isMachineRoot(), "mounting needs root"))
+    func aFullDiskDamagesNothing() throws {
+        let scratch = Scratch()
+        try shell("mkdir disk; mount -t tmpfs -o size=2M tmpfs disk", in: scratch.path)
+        let store = try ImageStore.forTests(scratch.path + "/disk/store", .copy)
+        let lease = try store.lease()
+        try store.setName("x", to: try makeImage(store, lease, layers: [String(repeating: "long ", count: 50_000)]), lease: lease)
+        let image = try store.image(named: "x")
+        try store.unpack(image, lease: lease)
+        lease.end()
+        // Enough for the lease that is verified by, and not for the layer.
+        try shell("head -c $(( ($(df --output=avail -k . | tail -1) - 100) * 1024 )) /dev/zero > filler", in: scratch.path + "/disk")
+        let found = try store.fsck(thorough(repair: true))
+        #expect(found.count == 1 && found.first.map { "\($0)".contains("it cannot be compared with its archive") && "\($0)".contains("no space left on device") && !$0.isRepaired } == true, "\(found)")
+        try shell("rm filler", in: scratch.path + "/disk")
+        #expect(try store.fsck(thorough()) == [] && store.exists(store.layerPlace(image.chainIDs[0], .copy)))
+    }
+
     /// Containers come and go, and all are collected and verified at the same time.
     @Test func othersGoOn() async throws {
         let scratch = Scratch()

@@ -46,6 +46,18 @@ struct OrdinaryUserTests {
         #expect(output == "overlay: works\ncontent of x\nC /\nA /d\nA /d/e\nD /file\nd\nC /\nC /d\nE /d\nA /d/x\nx\n", "\(output)")
     }
 
+    @Test func linksToLowerLayersInAUserNamespace() throws {
+        let (scratch, nobody) = try prepare { store, lease in
+            var base = try LayerWriterBytes("x")
+            try shell("mkdir link; cd link; touch file; ln file other; tar --owner=0 --group=0 -cf all file other; tail -c +513 all > ../links", in: store.root)
+            return try makeImage(store, lease, layers: [base.take(), try readFile(store.root + "/links")])
+        }
+        let output = try shell(
+            "\(nobody) unshare -rm bash -euc 'e() { ./program $PWD/home/store --no-sync $@; }; e import oci-archive:image.tar > /dev/null; e create a image > /dev/null; r=$(e mount a); cat $r/other; stat -c \" %h\" $r/file; e fsck --layers'",
+            in: scratch.path)
+        #expect(output == "content of x 2\n", "\(output)")
+    }
+
     @Test func saysWhichOwnersAreNotMapped() throws {
         let (scratch, nobody) = try prepare { store, lease in
             var bytes: [UInt8] = []

@@ -43,6 +43,7 @@ struct WhiteoutTests {
         Case("a link in place of a file and a directory", "a=f b=f f=f") { $0.link("b", "f"); $0.link("a", "f") },
         Case("a link to a symbolic link", "a/ a/1=1 a/2=2 a/sub/ a/sub/3=3 b>a c>a f=f") { $0.link("c", "b") },
         Case("a link to a link", "a/ a/1=1 a/2=2 a/sub/ a/sub/3=3 b>a f=f g=f h=f") { $0.link("g", "f"); $0.link("h", "g") },
+        Case("a link to itself, and then it is gone", "a/ a/2=2 a/sub/ a/sub/3=3 b>a") { $0.link("f", "f"); $0.link("a/1", "a/1"); $0.add(".wh.f"); $0.add("a/.wh.1") },
         Case("a link, and then the file is gone", "a/ a/2=2 a/sub/ a/sub/3=3 b>a f=f g=1") { $0.link("g", "a/1"); $0.add("a/.wh.1") },
         Case("a link, and then the directory is gone", "b>a f=f g=3 h=1") { $0.link("g", "a/sub/3"); $0.link("h", "a/1"); $0.add(".wh.a") },
         Case("a link within a directory that becomes opaque", "a/ a/g=1 b>a f=f") { $0.link("a/g", "a/1"); $0.add("a/.wh..wh..opq") },

@@ -18,6 +18,27 @@ import Testing
         }
     }
 
+    /// Each finds what the others have removed already.
+    @Test func aTreeRemovedBySeveralAtOnce() async throws {
+        let directory = try Directory()
+        for _ in 0..<5 {
+            for depth in [1, 40] {
+                var folder = try directory.open()
+                for _ in 0..<depth {
+                    try folder.makeDirectory(try EntryName("tree"), mode: 0o700)
+                    folder = try folder.openEntry(try EntryName("tree"), flags: O_RDONLY | O_DIRECTORY)
+                    for number in 0..<30 { _ = try folder.openEntry(try EntryName("f\(number)"), flags: O_WRONLY | O_CREAT, mode: 0o600) }
+                }
+                let path = directory.path
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<4 { group.addTask { try OwnedDescriptor(opening: path, flags: O_RDONLY | O_DIRECTORY).removeTree(try EntryName("tree")) } }
+                    try await group.waitForAll()
+                }
+                #expect(try directory.open().entryNames().isEmpty)
+            }
+        }
+    }
+
     @Test func namesAreBytes() throws {
         let directory = try Directory()
         let handle = try directory.open(O_PATH)
