@@ -76,7 +76,8 @@ public final class AttachClient {
                 }
             }
             while end == nil { try loop.runOnce() }
-            // What came before the end is shown, however slow the reader is.
+            // What came before the end is shown, however slow the reader is; whoever sends a signal does not wait for it.
+            if case .interrupted = end { output?.close() }
             while output?.isEmpty == false || errors?.isEmpty == false {
                 try loop.runOnce(timeout: 1000)
                 output?.flush()

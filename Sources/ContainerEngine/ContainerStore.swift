@@ -12,7 +12,7 @@ public struct ContainerStore: Sendable {
     public func identifiers() throws(EngineError) -> [String] {
         do throws(SystemError) {
             let names = try OwnedDescriptor(opening: folders.containers, flags: O_PATH | O_DIRECTORY).entryNames()
-            return names.compactMap { String(validating: $0.bytes, as: UTF8.self) }.filter(ContainerFolder.isID)
+            return names.compactMap { String(validating: $0.bytes, as: UTF8.self) }.filter(ContainerFolder.isID).sorted()
         } catch {
             if error.errno == .noSuchFile { return [] }
             throw EngineError("cannot list the containers", error)

@@ -177,8 +177,14 @@ extension Engine {
             try? folder.waitForSupervisor()
         }
         if (try? folder.open()) == nil { return }
-        // So that nobody starts it meanwhile.
-        guard let lock = try folder.lockSupervisor() else { throw EngineError("container \(name(view)) is being started, or removed, by another command") }
+        // So that nobody starts it meanwhile. A supervisor that has told of the end is soon gone.
+        var lock = try folder.lockSupervisor()
+        for _ in 0..<100 where lock == nil {
+            sleep(milliseconds: 20)
+            if (try? folder.open()) == nil { return }
+            lock = try folder.lockSupervisor()
+        }
+        guard let lock else { throw EngineError("container \(name(view)) is being started, or removed, by another command") }
         defer { withExtendedLifetime(lock) {} }
         try discard(folder, view.record)
     }

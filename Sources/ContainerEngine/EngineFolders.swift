@@ -60,26 +60,3 @@ func makeFolders(_ path: String) throws(SystemError) {
         parent = try OwnedDescriptor(opening: String(part), at: parent, flags: O_PATH | O_DIRECTORY)
     }
 }
-
-extension OwnedDescriptor {
-    /// The names in an open directory, sorted.
-    func entryNames() throws(SystemError) -> [EntryName] {
-        let directory = try OwnedDescriptor(opening: ".", at: self, flags: O_RDONLY | O_DIRECTORY)
-        var names: [EntryName] = []
-        var buffer = [UInt8](repeating: 0, count: 32768)
-        while true {
-            let count = try directory.readEntries(into: &buffer)
-            if count == 0 { break }
-            var position = 0
-            // struct linux_dirent64: inode (8), offset (8), length (2), type (1), name.
-            while position + 19 <= count {
-                let length = Int(buffer[position + 16]) | Int(buffer[position + 17]) << 8
-                guard length >= 19, position + length <= count else { throw SystemError(.ioError, "getdents64") }
-                let name = buffer[(position + 19)..<(position + length)].prefix { $0 != 0 }
-                if !name.elementsEqual(".".utf8) && !name.elementsEqual("..".utf8) { names.append(try EntryName(name)) }
-                position += length
-            }
-        }
-        return names.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
-    }
-}

@@ -63,7 +63,7 @@ public struct Volumes: Sendable {
     /// By name.
     public func list() throws(EngineError) -> [VolumeRecord] {
         let names: [EntryName]
-        do throws(SystemError) { names = try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY).entryNames() } catch {
+        do throws(SystemError) { names = try OwnedDescriptor(opening: path, flags: O_PATH | O_DIRECTORY).entryNames().sorted() } catch {
             if error.errno == .noSuchFile { return [] }
             throw EngineError("cannot list the volumes", error)
         }

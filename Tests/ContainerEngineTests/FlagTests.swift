@@ -57,7 +57,7 @@ private let wrong: [(complaint: String, body: @Sendable () throws -> Void)] = [
     ("--memory-swap: is memory and swap together, so it needs --memory as well", { var request = ResourceRequest(); request.memorySwap = 1 << 30; try request.check() }),
     ("--change \"RUN x\": there are CMD, ENTRYPOINT, ENV, WORKDIR, USER, LABEL, VOLUME, EXPOSE and STOPSIGNAL", { _ = try ImageChange("RUN x") }),
     ("--change \"EXPOSE 99999\": PORT or PORT/tcp is expected", { _ = try ImageChange("EXPOSE 99999") }),
-    ("cp: standard streams are not taken: name a file or folder (for an archive: nacelle exec CONTAINER tar -c PATH)", { _ = try CopyPlace("-") }),
+    ("cp: a path is empty", { _ = try CopyPlace("") }),
     ("--format \"{{.A\": `}}` is missing", { _ = try OutputTemplate("{{.A") }),
     ("--format \"{{range .}}\": of templates there are {{.Field}}, {{json .Field}} and {{json .}}, not {{range .}}", { _ = try OutputTemplate("{{range .}}") }),
 ]

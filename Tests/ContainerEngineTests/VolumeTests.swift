@@ -96,6 +96,23 @@ struct VolumeTests {
         #expect(try volumes.prune { _ in true } == ["one"])
     }
 
+    @Test("what somebody has mounted in one is not emptied, and hinders no other volume", .enabled(if: geteuid() == 0, "needs root"))
+    func mounted() throws {
+        defer { done() }
+        try volumes.make("data")
+        try volumes.make("other")
+        let place = volumes.data("data") + "/m"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        try MountTree.mount("tmpfs", at: place, type: "tmpfs", data: "")
+        let mount = try OwnedDescriptor(opening: place, flags: O_RDONLY | O_DIRECTORY)
+        defer { for entry in (try? FileManager.default.contentsOfDirectory(atPath: volumes.path)) ?? [] { unsafe umount2("\(volumes.path)/\(entry)/data/m", Int32(MNT_DETACH)) } }
+        _ = try mount.openEntry(EntryName("file"), flags: O_WRONLY | O_CREAT, mode: 0o600)
+        #expect(throws: EngineError.self) { try volumes.remove("data", force: false) }
+        #expect(try mount.entryNames().count == 1)
+        try volumes.remove("other", force: false)
+        #expect(try volumes.list() == [])
+    }
+
     @Test("several at once make one")
     func concurrent() async throws {
         defer { done() }
