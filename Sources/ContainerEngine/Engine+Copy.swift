@@ -7,9 +7,14 @@ internal import OCISpec
 public enum CopyPlace: Equatable, Sendable {
     case container(String, path: String)
     case host(String)
+    /// `-`: an archive on standard input or output.
+    case stream
 
     public init(_ text: String) throws(EngineError) {
-        guard text != "-" else { throw EngineError("cp: standard streams are not taken: name a file or folder (for an archive: nacelle exec CONTAINER tar -c PATH)") }
+        if text == "-" {
+            self = .stream
+            return
+        }
         guard !text.isEmpty else { throw EngineError("cp: a path is empty") }
         // `./a:b` is a path.
         if let colon = text.firstIndex(of: ":"), !text[..<colon].contains("/"), colon != text.startIndex {
@@ -24,6 +29,7 @@ extension Engine {
     /// Copies between a container and the host, or two containers.
     /// - Parameter keepsOwners: else the copies belong to root in a container, and to the caller on the host.
     public func copy(_ source: CopyPlace, _ target: CopyPlace, keepsOwners: Bool) throws(EngineError) {
+        if source == .stream || target == .stream { return try copyArchive(source, target, keepsOwners: keepsOwners) }
         if case .host = source, case .host = target { throw EngineError("cp: neither path is a container's: CONTAINER:PATH is expected on one side") }
         let from = try CopyEnd(source, self, isReadOnly: true)
         let to = try CopyEnd(target, self, isReadOnly: false)
@@ -67,10 +73,11 @@ private struct CopyEnd {
     init(_ place: CopyPlace, _ engine: Engine, isReadOnly: Bool) throws(EngineError) {
         let text: String
         switch place {
+        case .stream: throw EngineError("cp: - is no place for files")
         case .host(let path): (text, isConfined, shown) = (engine.surroundings.absolute(path), false, path)
         case .container(let name, let path): (text, isConfined, shown) = (cleanPath(path), true, "\(name):\(path)")
         }
-        let original = switch place { case .host(let path), .container(_, let path): path }
+        let original = switch place { case .host(let path), .container(_, let path): path; case .stream: "" }
         wantsContents = original == "." || original.hasSuffix("/.")
         isFolder = original.hasSuffix("/")
         var (folder, rest): (String?, String) = ("/", text)

@@ -120,12 +120,7 @@ extension Engine {
         }
         do {
             let tree = try root.with { (root: borrowing OwnedDescriptor) throws(SystemError) in SharedDescriptor(try OwnedDescriptor(opening: ".", at: root, flags: O_RDONLY | O_DIRECTORY)) }
-            let nothing = SharedDescriptor(try OwnedDescriptor.emptyDirectory())
-            let writer = try LayerWriter(.none) { (bytes) throws(SystemError) in try target.with { (file) throws(SystemError) in try file.writeAll(bytes) } }
-            try TreeChanges.between(nothing, and: tree, copied: FileTime(seconds: .min, nanoseconds: 0)) { (change) throws(LayerError) in
-                if !change.path.isEmpty { try writer.add(change) }
-            }
-            _ = try writer.finish()
+            try Self.writeArchive(of: tree, to: target)
         } catch { throw EngineError("cannot export container \(record.name): \(error)") }
         if !wasRunning { try roots.unmount(record) }
     }

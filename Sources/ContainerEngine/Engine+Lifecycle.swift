@@ -164,6 +164,8 @@ extension Engine {
     // MARK: Removing
 
     public func remove(_ folder: ContainerFolder, force: Bool) throws(EngineError) {
+        // One that has removed itself since it was found.
+        if (try? folder.open()) == nil { return }
         let view = force ? begun(folder) : view(folder)
         if view.isRunning && !force {
             throw EngineError("container \(name(view)) runs: stop it first (nacelle stop \(name(view))), or end and remove it at once (nacelle rm -f \(name(view)))")

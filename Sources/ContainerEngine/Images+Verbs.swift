@@ -72,7 +72,7 @@ extension Images {
     public func loadStandardInput() throws(EngineError) -> [String] {
         let file = try doing("load: cannot keep standard input aside") { () throws(SystemError) in
             try makeFolders(root)
-            let file = try OwnedDescriptor(opening: root, flags: O_PATH | O_DIRECTORY).openUnnamedFile(flags: O_RDWR, mode: 0o600)
+            let file = try Self.unnamedFile(in: OwnedDescriptor(opening: root, flags: O_PATH | O_DIRECTORY))
             let input = try OwnedDescriptor(duplicating: 0)
             var buffer = [UInt8](repeating: 0, count: 1 << 18)
             while true {
@@ -86,6 +86,16 @@ extension Images {
     }
 
     private static let ownDescriptors = "/proc/self/fd/"
+
+    private static func unnamedFile(in folder: borrowing OwnedDescriptor) throws(SystemError) -> OwnedDescriptor {
+        do throws(SystemError) { return try folder.openUnnamedFile(flags: O_RDWR, mode: 0o600) } catch where error.errno == .notSupported {
+            // overlayfs before Linux 6.3
+            let name = try EntryName(".load-\(UInt64.random(in: .min ... .max))")
+            let file = try folder.openEntry(name, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+            try folder.removeFile(name)
+            return file
+        }
+    }
 
     /// Takes in an archive, or what TRANSPORT:PATH[:NAME] says.
     /// - Returns: the images' names here; the ids of those without one.

@@ -44,7 +44,14 @@ final class LogFile {
 
     private func append(_ bytes: [UInt8]) throws(SystemError) {
         if bytes.isEmpty { return }
-        try file.with { (file) throws(SystemError) in try file.writeAll(bytes) }
+        let before = written
+        try file.with { (file) throws(SystemError) in
+            do throws(SystemError) { try file.writeAll(bytes) } catch {
+                // A full disk takes a part of a line, to which the next one must not be added.
+                try? file.truncate(to: before)
+                throw error
+            }
+        }
         written += Int64(bytes.count)
     }
 

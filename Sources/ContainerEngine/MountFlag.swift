@@ -50,7 +50,7 @@ public enum MountFlag: Equatable, Sendable {
     }
 
     private static func options(of type: String) -> String {
-        type == "bind" ? "source, target, readonly, bind-propagation, bind-nonrecursive" : "source, target, readonly, volume-nocopy"
+        type == "bind" ? "source, target, readonly, bind-propagation, bind-nonrecursive" : "source, target, readonly, and volume-nocopy of a named one"
     }
 
     private static func set(_ name: String, _ value: String, of request: inout VolumeRequest) throws(EngineError) -> Bool {
@@ -61,7 +61,7 @@ public enum MountFlag: Equatable, Sendable {
         case "bind-propagation" where request.source != nil:
             guard VolumeRequest.propagations.contains(value) else { throw EngineError("--mount bind-propagation=\(quoted(value)): there are \(VolumeRequest.propagations.joined(separator: ", "))") }
             request.propagation = value
-        case "volume-nocopy" where request.source == nil: request.copies = try !truth(name, value)
+        case "volume-nocopy" where request.name != nil: request.copies = try !truth(name, value)
         default: return false
         }
         return true

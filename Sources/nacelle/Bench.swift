@@ -1,5 +1,6 @@
 import ArgumentParser
 import ContainerEngine
+import Glibc
 import JSONText
 
 struct Bench: ParsableCommand {
@@ -28,6 +29,7 @@ struct Bench: ParsableCommand {
             if !rootfs { try Transfers.provide(image, pull: pull, platform: nil, tlsVerify: true, isQuiet: false, engine) }
             source = try engine.roots(isDirectory: rootfs).look(up: image)
         }
+        if isatty(2) == 1 { Output.write("Measuring: \(count + 2) rounds of each …\n", to: 2) }
         let report = try engine.benchmark(source, runtimes: runtime, rounds: count)
         for omission in report.omissions { Output.write(printable("Not measured: \(omission.name): \(omission.reason)") + "\n", to: 2) }
         guard !report.results.isEmpty else { throw EngineError("nothing could be measured") }

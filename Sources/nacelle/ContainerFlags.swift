@@ -71,15 +71,7 @@ struct ContainerFlags: ParsableArguments {
         (options.terminal, options.interactive, options.removesItself) = (tty, interactive, removes)
         for path in envFile { options.environment += try FlagValues.environmentFile(Self.contents(path, "--env-file"), path: path, here) }
         for text in env { if let entry = try FlagValues.environment(text, here) { options.environment.append(entry) } }
-        for text in volume { options.volumes.append(try VolumeRequest(text, here)) }
-        for text in mount {
-            switch try MountFlag(text, here) {
-            case .volume(let request): options.volumes.append(request)
-            case .temporary(let request): options.temporaries.append(request)
-            }
-        }
-        for text in device { options.devices.append(try DeviceRequest(text, here)) }
-        for text in tmpfs { options.temporaries.append(try TemporaryRequest(text)) }
+        try setMounts(&options, here)
         (options.workingDirectory, options.user, options.furtherGroups) = (workdir, user, groupAdd)
         (options.isReadOnly, options.isPrivileged) = (readOnly, privileged)
         for text in capAdd { options.addedCapabilities.append(try FlagValues.capability(text, flag: "--cap-add")) }
@@ -111,10 +103,6 @@ struct ContainerFlags: ParsableArguments {
             options.oomScoreAdjustment = oomScoreAdj
         }
         options.hasInit = hasInit
-        for text in addHost { try options.names.addHost(text) }
-        for text in dns { try options.names.addServer(text) }
-        for text in dnsSearch { try options.names.addSearched(text) }
-        for text in dnsOption { try options.names.addOption(text) }
         options.runtime = runtime
         try setPlace(&options)
         options.resources = try resources()
@@ -125,7 +113,23 @@ struct ContainerFlags: ParsableArguments {
         return options
     }
 
+    private func setMounts(_ options: inout ContainerOptions, _ here: Surroundings) throws(EngineError) {
+        for text in volume { options.volumes.append(try VolumeRequest(text, here)) }
+        for text in mount {
+            switch try MountFlag(text, here) {
+            case .volume(let request): options.volumes.append(request)
+            case .temporary(let request): options.temporaries.append(request)
+            }
+        }
+        for text in device { options.devices.append(try DeviceRequest(text, here)) }
+        for text in tmpfs { options.temporaries.append(try TemporaryRequest(text)) }
+    }
+
     private func setPlace(_ options: inout ContainerOptions) throws(EngineError) {
+        for text in addHost { try options.names.addHost(text) }
+        for text in dns { try options.names.addServer(text) }
+        for text in dnsSearch { try options.names.addSearched(text) }
+        for text in dnsOption { try options.names.addOption(text) }
         if let network {
             guard let choice = ContainerOptions.Network(rawValue: network) else {
                 throw EngineError("--network \(quoted(network)): there are none (loopback alone) and host; networks that are bridged or routed do not exist here yet")

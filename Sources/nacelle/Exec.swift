@@ -60,14 +60,17 @@ struct Cp: ParsableCommand {
         commandName: "cp", abstract: "Copy files between a container and this host.",
         discussion: """
             One of the two is CONTAINER:PATH. A folder is copied into a folder that is there, else as it; FOLDER/. is what is in it. Links are copied as links; in a container \
-            they lead nowhere out of it. The container need not run.
+            they lead nowhere out of it. The container need not run. - in place of a path of this host is a tar on standard input or output.
             """)
     @ParentCommand var parent: Nacelle
     @Flag(name: [.short, .long], help: "Keep owners and groups.") var archive = false
     @Argument(help: "Whence.") var source: String
     @Argument(help: "Whither.") var target: String
 
-    func run() throws { try parent.engine().copy(try CopyPlace(source), try CopyPlace(target), keepsOwners: archive) }
+    func run() throws {
+        if target == "-" && Terminal.isOutput { throw EngineError("cp: a tar is not for a terminal: redirect it") }
+        try parent.engine().copy(try CopyPlace(source), try CopyPlace(target), keepsOwners: archive)
+    }
 }
 
 struct Doctor: ParsableCommand {

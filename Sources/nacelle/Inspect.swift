@@ -3,7 +3,7 @@ import ContainerEngine
 import JSONText
 
 struct Inspect: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "inspect", abstract: "Print all that is known of containers or images, as JSON.")
+    static let configuration = CommandConfiguration(commandName: "inspect", abstract: "Print all that is known of containers, images or volumes, as JSON.")
     @ParentCommand var parent: Nacelle
     @Option(name: [.short, .long], help: "A template, such as {{.State.Status}} or {{json .Mounts}}.") var format: String?
     @Argument(help: "Names or ids.") var containers: [String]
@@ -22,11 +22,12 @@ struct Inspect: ParsableCommand {
         if let last = failures.last { throw ExitCode(last.exitStatus) }
     }
 
-    /// A container comes before an image of that name.
+    /// A container comes before an image of that name, and that before a volume.
     private static func inspection(_ name: String, _ engine: Engine) throws(EngineError) -> JSONValue {
         let folder: ContainerFolder
         do throws(EngineError) { folder = try engine.store.find(name) } catch {
             if let image = try engine.inspection(image: name) { return image }
+            if let volume = try engine.volumes.list().first(where: { $0.name == name }) { return engine.volumes.inspection(volume) }
             throw error
         }
         return try engine.inspection(folder)

@@ -49,9 +49,13 @@ private final class Machine {
     /// Starts a command and does not wait for it.
     func begin(_ arguments: [String]) throws -> Process { try process(arguments, input: nil).0 }
 
-    func run(_ arguments: [String], input: String? = nil, from file: FileHandle? = nil) throws -> Outcome {
+    func run(_ arguments: [String], input: String? = nil, from file: FileHandle? = nil, to path: String? = nil) throws -> Outcome {
         let (process, out, err) = try process(arguments, input: input, from: file)
         process.waitUntilExit()
+        if let path {
+            try FileManager.default.moveItem(atPath: out, toPath: path)
+            return Outcome(status: process.terminationStatus, output: "", errors: try String(contentsOfFile: err, encoding: .utf8))
+        }
         let status = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
         return Outcome(status: status, output: try String(contentsOfFile: out, encoding: .utf8), errors: try String(contentsOfFile: err, encoding: .utf8))
     }
@@ -189,6 +193,15 @@ struct CommandTests {
         #expect(try String(contentsOfFile: machine.root + "/tmp/file", encoding: .utf8) == "text")
         #expect(try machine.run(["cp", "x:/etc", machine.folder + "/etc"]).status == 0)
         #expect(FileManager.default.fileExists(atPath: machine.folder + "/etc/passwd"))
+        // The same as an archive, in pieces that lead nowhere either.
+        #expect(try machine.run(["cp", "x:/etc", "-"], to: machine.folder + "/etc.tar").status == 0)
+        let archive = try #require(FileHandle(forReadingAtPath: machine.folder + "/etc.tar"))
+        #expect(try machine.run(["cp", "-", "x:/tmp"], from: archive).status == 0)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: machine.root + "/tmp").sorted() == ["etc", "file"])
+        #expect(FileManager.default.contentsEqual(atPath: machine.root + "/tmp/etc/passwd", andPath: machine.root + "/etc/passwd"))
+        let again = try #require(FileHandle(forReadingAtPath: machine.folder + "/etc.tar"))
+        #expect(try machine.run(["cp", "-", "x:/out/etc"], from: again).status == 125)
+        #expect(try machine.run(["cp", "-", machine.folder]).errors.contains("CONTAINER:PATH is expected"))
         #expect(try machine.run(["cp", "x:/proc/cpuinfo", machine.folder]).errors.contains("lies on a proc"))
     }
 

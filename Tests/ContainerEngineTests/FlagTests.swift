@@ -19,7 +19,8 @@ private let wrong: [(complaint: String, body: @Sendable () throws -> Void)] = [
     ("--mount \"type=bind,source=/x\": target= with an absolute path other than / is expected", { _ = try MountFlag("type=bind,source=/x", here) }),
     ("--mount \"type=bind,target=/x\": a bind needs source= with a path of this host", { _ = try MountFlag("type=bind,target=/x", here) }),
     ("--mount \"type=tmpfs,source=a,target=/x\": a tmpfs has no source", { _ = try MountFlag("type=tmpfs,source=a,target=/x", here) }),
-    ("--mount \"type=volume,target=/x,bind-propagation=shared\": \"bind-propagation\" is no option of a volume: there are source, target, readonly, volume-nocopy", { _ = try MountFlag("type=volume,target=/x,bind-propagation=shared", here) }),
+    ("--mount \"type=volume,target=/x,bind-propagation=shared\": \"bind-propagation\" is no option of a volume: there are source, target, readonly, and volume-nocopy of a named one", { _ = try MountFlag("type=volume,target=/x,bind-propagation=shared", here) }),
+    ("--mount \"target=/x,volume-nocopy\": \"volume-nocopy\" is no option of a volume: there are source, target, readonly, and volume-nocopy of a named one", { _ = try MountFlag("target=/x,volume-nocopy", here) }),
     ("--mount readonly=\"perhaps\": true or false is expected", { _ = try MountFlag("target=/x,readonly=perhaps", here) }),
     ("--device \"/dev/null:x\": \"x\" is no access: letters of rwm are expected", { _ = try DeviceRequest("/dev/null:x", here) }),
     ("--device \"/etc\": is no device", { _ = try DeviceRequest("/etc", here) }),
@@ -63,7 +64,7 @@ private let wrong: [(complaint: String, body: @Sendable () throws -> Void)] = [
     ("--memory-swap: is memory and swap together, so it needs --memory as well", { var request = ResourceRequest(); request.memorySwap = 1 << 30; try request.check() }),
     ("--change \"RUN x\": there are CMD, ENTRYPOINT, ENV, WORKDIR, USER, LABEL, VOLUME, EXPOSE and STOPSIGNAL", { _ = try ImageChange("RUN x") }),
     ("--change \"EXPOSE 99999\": PORT or PORT/tcp is expected", { _ = try ImageChange("EXPOSE 99999") }),
-    ("cp: standard streams are not taken: name a file or folder (for an archive: nacelle exec CONTAINER tar -c PATH)", { _ = try CopyPlace("-") }),
+    ("cp: a path is empty", { _ = try CopyPlace("") }),
     ("--format \"{{.A\": `}}` is missing", { _ = try OutputTemplate("{{.A") }),
     ("--format \"{{range .}}\": of templates there are {{.Field}}, {{json .Field}} and {{json .}}, not {{range .}}", { _ = try OutputTemplate("{{range .}}") }),
 ]

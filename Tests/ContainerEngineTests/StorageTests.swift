@@ -113,6 +113,25 @@ struct LogFileTests {
         try await writer
     }
 
+    @Test("a full disk leaves whole lines, and what comes when there is room again", .enabled(if: geteuid() == 0, "needs root"))
+    func full() throws {
+        let folder = try scratch()
+        try MountTree.mount("tmpfs", at: folder, type: "tmpfs", data: "size=64k")
+        defer {
+            unsafe umount2(folder, Int32(MNT_DETACH))
+            try? FileManager.default.removeItem(atPath: folder)
+        }
+        let log = try LogFile(folder + "/log", settings(1 << 20, 1))
+        let line = String(repeating: "x", count: 1000) + "\n"
+        var count = 0
+        while (try? log.write(Array(line.utf8), .output)) != nil, count < 1000 { count += 1 }
+        #expect(count > 10 && count < 64)
+        try MountTree.mount("tmpfs", at: folder, type: "tmpfs", flags: UInt(MS_REMOUNT), data: "size=128k")
+        try log.write(Array("after\n".utf8), .output)
+        let text = text(try past(LogReader(folder + "/log", LogReader.Selection(), showsTimes: false)))
+        #expect(text == String(repeating: line, count: count) + "after\n")
+    }
+
     @Test("a line that a crash cut is not shown")
     func cut() throws {
         let folder = try scratch()

@@ -85,6 +85,39 @@ struct EngineTests {
         try shell("umount \(folder)/data && rm -rf \(folder)")
     }
 
+    @Test("a named volume is filled, shared by a machine and a container of the host, and kept; a machine is paused, and stopped meanwhile")
+    func volumes() throws {
+        try shell("mkdir \(root)/data && echo filled > \(root)/data/file && chown 33:44 \(root)/data/file")
+        let first = try nacelle(["run", "--rm", "-v", "shared:/data", "--rootfs", root, "sh", "-c", "cat /data/file; echo machine > /data/more"])
+        #expect(first.text == "filled\n", "\(first.errorText)")
+        #expect(try nacelle(["run", "--rm", "--isolation", "namespace", "-v", "shared:/v:ro", "--rootfs", root, "cat", "/v/more"]).line == "machine")
+        #expect(try nacelle(["run", "-d", "--name", "one", "--mount", "source=shared,target=/v", "--rootfs", root, "sleep", "1000"]).status == 0)
+        #expect(try nacelle(["volume", "rm", "shared"]).errorText.contains("is used by container one"))
+        #expect(try nacelle(["pause", "one"]).status == 0)
+        #expect(try nacelle(["ps", "--format", "{{.State}}"]).line == "paused")
+        #expect(try nacelle(["unpause", "one"]).status == 0)
+        #expect(try nacelle(["exec", "one", "cat", "/v/file"]).line == "filled")
+        #expect(try nacelle(["pause", "one"]).status == 0)
+        #expect(try nacelle(["stop", "-t", "0", "one"]).status == 0)
+        #expect(try nacelle(["rm", "one"]).status == 0)
+        #expect(try nacelle(["volume", "rm", "shared"]).status == 0)
+        try clean()
+    }
+
+    @Test("bench measures machines beside namespaces, and leaves nothing")
+    func bench() throws {
+        let outcome = try nacelle(["bench", "-n", "1", "--json", "--runtime", "nosuch"])
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(outcome.text.utf8)) as? [String: Any])
+        let results = try #require(report["results"] as? [[String: Any]])
+        #expect(results.map { $0["isolation"] as? String } == ["microvm", "namespace"])
+        // A machine's process has more than its program.
+        #expect((results.first?["memoryBytes"] as? Int ?? 0) > 4 << 20)
+        #expect(results.allSatisfy { $0["firstByteNanoseconds"] is [String: Any] })
+        #expect(try shell("ls -d /tmp/nacelle-bench-* 2>/dev/null | wc -l") == "0")
+        try clean()
+    }
+
     @Test("layers as EROFS images: the machine puts its root together; exec, cp, diff, commit and the next start see what it wrote")
     func erofs() throws {
         // A file system with user.* attributes.
