@@ -56,6 +56,8 @@ struct CredentialTests {
         #expect(CredentialFiles(environment: ["HOME": "/h", "XDG_CONFIG_HOME": "/c", "DOCKER_CONFIG": "/d"]).paths == ["/c/containers/auth.json", "/d/config.json"])
         #expect(CredentialFiles(environment: ["HOME": "/h", "REGISTRY_AUTH_FILE": "/f"]).paths == ["/f"])
         #expect(CredentialFiles(environment: [:]).paths.isEmpty)
+        #expect(ClientConfiguration.certificateDirectories(environment: ["HOME": "/h"]) == ["/h/.config/containers/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"])
+        #expect(ClientConfiguration.certificateDirectories(environment: [:]) == ClientConfiguration().certificateDirectories)
         try await withTemporaryDirectory { directory in
             try write(#"{"auths":{"a":{"auth":"Yjpj"}}}"#, directory + "/.docker/config.json")
             let files = CredentialFiles(environment: ["HOME": directory])
