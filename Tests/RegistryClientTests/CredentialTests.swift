@@ -146,6 +146,24 @@ struct CredentialTests {
         }
     }
 
+    @Test("what podman keeps of a registry until the next boot does not hide what is stored, and goes with it")
+    func runtimeFile() async throws {
+        try await withTemporaryDirectory { directory in
+            let runtime = directory + "/run/containers/auth.json"
+            try write(#"{"auths":{"a":{"auth":"Yjpj"},"b":{"auth":"Yjpj"}}}"#, runtime)
+            let files = CredentialFiles(environment: ["HOME": directory, "XDG_RUNTIME_DIR": directory + "/run"])
+            #expect(try await files.store(Self.alice, for: "a") == runtime)
+            #expect(try await files.credential(domain: "a", path: "") == Self.alice)
+            #expect(try await files.store(Self.alice, for: "c") == directory + "/.config/containers/auth.json")
+            // As if an older version had been there before podman.
+            try write(#"{"auths":{"a":{"auth":"Yjpj"}}}"#, directory + "/.config/containers/auth.json")
+            #expect(try await files.remove("a"))
+            #expect(try await files.credential(domain: "a", path: "") == nil)
+            #expect(try await !files.remove("a"))
+            #expect(try await files.credential(domain: "b", path: "") == .password(user: "b", password: "c"))
+        }
+    }
+
     @Test("a helper keeps what is stored when the file says so")
     func storeWithHelper() async throws {
         try await withHelper(#"case $1 in store) cat >$STORE;; erase) rm $STORE;; get) cat $STORE 2>/dev/null || { echo credentials not found in native keychain; exit 1; };; esac"#) { (files: CredentialFiles, directory: String) async throws in
