@@ -117,6 +117,21 @@ struct CredentialTests {
         }
     }
 
+    @Test("a helper that is ended takes its children along")
+    func helperWithChildren() async throws {
+        try await withHelper(#"sh -c 'echo $$ >"$STORE"; exec sleep 600' & sleep 600"#, #"{"credHelpers":{"example.com":"test"}}"#, .seconds(3)) { (files: CredentialFiles, directory: String) async throws in
+            #expect(await failure { try await files.credential(domain: "example.com", path: "x") }?.description.contains("has not answered") == true)
+            let child = try #require(try Int32(String(contentsOfFile: directory + "/stored", encoding: .utf8).trimmed))
+            // It is gone, or nobody has waited for it yet.
+            func isAlive() -> Bool {
+                let state = (try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8))?.split(separator: ")").last?.dropFirst().first
+                return state != nil && state != "Z" && state != "X"
+            }
+            for _ in 0..<200 where isAlive() { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(!isAlive())
+        }
+    }
+
     @Test("a helper that is not there is told of")
     func noHelper() async throws {
         let error = await failure { try await credential(#"{"credHelpers":{"example.com":"missing"}}"#, "example.com") }
