@@ -76,10 +76,10 @@ public struct ClientLimits: Sendable {
 
     public init() {}
 
-    /// How long so many bytes may take at the least progress.
-    func longestTime(for bytes: Int64) -> Duration {
-        guard progressBytes > 0, bytes > 0 else { return .zero }
-        return min(progressInterval * (Double(bytes) / Double(progressBytes)), .seconds(86400))
+    /// For an answer to so many bytes, which may take as long as the least progress takes for them: the time of the way is not the server's.
+    func answerTime(after bytes: Int64) -> Duration {
+        guard progressBytes > 0, bytes > 0 else { return answerTimeout }
+        return answerTimeout + min(progressInterval * (Double(bytes) / Double(progressBytes)), .seconds(86400))
     }
 
     var backoff: Backoff { Backoff(first: firstRetryDelay, longest: longestRetryDelay) }
