@@ -34,9 +34,9 @@ public struct ApplyOptions: Sendable {
         return ApplyOptions(keepsOwners: effectiveUser() == 0, makesDevices: isRoot, requiresPrivilegedAttributes: isRoot)
     }
 
-    /// Attributes that belong to the host's policy, by which overlayfs is told what to do, or by which XFS shows access control lists a second time.
+    /// Attributes that belong to the host's policy, by which overlayfs is told what to do, or which XFS keeps access control lists in, beside the usual ones.
     static func isHosts(_ name: AttributeName) -> Bool {
-        ["security.selinux", "security.ima", "security.evm", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"].contains { name.bytes.elementsEqual($0.utf8) }
-            || ["trusted.overlay.", "user.overlay."].contains { name.bytes.starts(with: $0.utf8) }
+        ["security.selinux", "security.ima", "security.evm"].contains { name.bytes.elementsEqual($0.utf8) }
+            || ["trusted.overlay.", "user.overlay.", "trusted.SGI_ACL_"].contains { name.bytes.starts(with: $0.utf8) }
     }
 }

@@ -54,7 +54,7 @@ extension Answer {
 
     /// What is left of an answer of which only the head was wanted, so that its connection can be used again. What is long or slow is not waited for.
     func drain(limits: ClientLimits) async {
-        _ = try? await collect(limit: 65536, limits: limits)
+        _ = try? await within(min(limits.answerTimeout, .seconds(2)), request) { try await collect(limit: 65536, limits: limits) }
     }
 }
 

@@ -7,7 +7,8 @@ public struct ClientConfiguration: Sendable {
     /// Through which proxies requests go.
     public var proxies = ProxySettings()
     /// Directories with a directory `HOST[:PORT]` for each registry that has certificates of its own. The first that has one for a registry is used.
-    public var certificateDirectories = ["/etc/containers/certs.d", "/etc/docker/certs.d"]
+    public var certificateDirectories = systemCertificateDirectories
+    private static let systemCertificateDirectories = ["/etc/containers/certs.d", "/etc/docker/certs.d"]
     /// Times, sizes and counts.
     public var limits = ClientLimits()
     /// What this client calls itself (User-Agent).
@@ -16,6 +17,12 @@ public struct ClientConfiguration: Sendable {
     public var onRetry: (@Sendable (RegistryError, Duration) -> Void)?
 
     public init() {}
+
+    /// The directories of the user whose environment this is: `~/.config/containers/certs.d`, and then the system's (containers-certs.d(5)).
+    public static func certificateDirectories(environment: [String: String]) -> [String] {
+        let home = environment["HOME"].flatMap { $0.isEmpty ? nil : "\($0)/.config/containers/certs.d" }
+        return [home].compactMap { $0 } + systemCertificateDirectories
+    }
 }
 
 /// Times, sizes and counts.
@@ -69,10 +76,10 @@ public struct ClientLimits: Sendable {
 
     public init() {}
 
-    /// How long so many bytes may take at the least progress.
-    func longestTime(for bytes: Int64) -> Duration {
-        guard progressBytes > 0, bytes > 0 else { return .zero }
-        return min(progressInterval * (Double(bytes) / Double(progressBytes)), .seconds(86400))
+    /// For an answer to so many bytes, which may take as long as the least progress takes for them: the time of the way is not the server's.
+    func answerTime(after bytes: Int64) -> Duration {
+        guard progressBytes > 0, bytes > 0 else { return answerTimeout }
+        return answerTimeout + min(progressInterval * (Double(bytes) / Double(progressBytes)), .seconds(86400))
     }
 
     var backoff: Backoff { Backoff(first: firstRetryDelay, longest: longestRetryDelay) }

@@ -90,9 +90,7 @@ final class Connections: Sendable {
         if request.address.isSecure { outgoing.tlsConfiguration = try tls(certificates, verifies: verifies) }
         let client = configuration.proxies.proxy(for: request.address).flatMap { proxied[$0] } ?? direct
         do {
-            // The time that the body takes is not the server's, as long as it goes on.
-            let timeout = configuration.limits.answerTimeout + configuration.limits.longestTime(for: request.bodyLength)
-            let response = try await client.execute(outgoing, timeout: timeout.amount)
+            let response = try await client.execute(outgoing, timeout: configuration.limits.answerTime(after: request.bodyLength).amount)
             return Answer(
                 status: Int(response.status.code), headers: response.headers, body: response.body, address: request.address, request: request.description)
         } catch { throw Self.failure(error, request: request.description) }

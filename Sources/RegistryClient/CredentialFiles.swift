@@ -126,11 +126,23 @@ extension CredentialFiles {
     /// The file that is written: `$REGISTRY_AUTH_FILE`, or podman's `~/.config/containers/auth.json`, which outlives a reboot.
     private var ownPath: String? { paths.count > 1 ? paths[paths.count - 2] : paths.first }
 
+    /// The files that have something to say of a registry and are looked at before that one, and that one. Podman's in `$XDG_RUNTIME_DIR` would hide what is stored after it.
+    private func ownPaths(_ domain: String) throws(RegistryError) -> [String] {
+        guard let own = ownPath else { return [] }
+        var found: [String] = []
+        for path in paths.prefix(while: { $0 != own }) {
+            let object = try Self.object(path)
+            let auths = Self.auths(object)
+            if try helper(for: domain, in: object) != nil || ([domain] + Self.names(of: domain)).contains(where: { auths[$0] != nil }) { found.append(path) }
+        }
+        return found + [own]
+    }
+
     /// Keeps a credential for a registry, with the credential helper that the file names for it, or in the file itself (which then only its owner can read).
     /// - Returns: where it is kept now.
     @discardableResult
     public func store(_ credential: Credential, for domain: String) async throws -> String {
-        guard let path = ownPath else { throw RegistryError(.credentials, "there is no file for credentials: neither REGISTRY_AUTH_FILE nor HOME is set") }
+        guard let path = try ownPaths(domain).first else { throw RegistryError(.credentials, "there is no file for credentials: neither REGISTRY_AUTH_FILE nor HOME is set") }
         var object = try Self.object(path)
         if let helper = try helper(for: domain, in: object) {
             try await helper.store(credential, for: Self.names(of: domain)[0])
@@ -152,9 +164,14 @@ extension CredentialFiles {
     }
 
     /// Forgets the credential for a registry.
-    /// - Returns: false when there was none that this method can remove: in the file that `store` writes, or with the helper that it names.
+    /// - Returns: false when there was none that this method can remove: in the file that `store` writes, those before it, or with the helpers that they name.
     public func remove(_ domain: String) async throws -> Bool {
-        guard let path = ownPath else { return false }
+        var isRemoved = false
+        for path in try ownPaths(domain) where try await remove(domain, from: path) { isRemoved = true }
+        return isRemoved
+    }
+
+    private func remove(_ domain: String, from path: String) async throws -> Bool {
         var object = try Self.object(path)
         if let helper = try helper(for: domain, in: object) {
             let server = Self.names(of: domain)[0]

@@ -110,7 +110,8 @@ struct CredentialHelper: Sendable {
                 if output.count > Self.outputLimit { problem = "prints more than \(Self.outputLimit) bytes" }
             }
             if problem == nil, try !waitReadable(process.descriptor.rawValue, milliseconds: left()) { problem = "has not ended in \(timeout)" }
-            if problem != nil { try process.signal(SIGKILL) }
+            // With what it has started: it leads a group of its own, whose number nobody else gets before it is waited for.
+            if problem != nil { try sendSignal(SIGKILL, to: -pid) }
             status = try waitForProcess(pid)?.status ?? status
         } catch { throw failure("\(error)") }
         if let problem { throw failure(problem) }

@@ -5,9 +5,10 @@ import JSONText
 public struct ProxySettings: Sendable, Hashable {
     /// A proxy that is spoken to in plain HTTP, or by SOCKS.
     public struct Proxy: Sendable, Hashable {
-        /// How it is spoken to; `socks5` without a user, and names are looked up by the proxy.
+        /// HTTP; or SOCKS 5 without a user, where names are looked up by the proxy.
         public enum Kind: Sendable, Hashable { case http, socks5 }
 
+        /// How it is spoken to.
         public var kind = Kind.http
         public var host: String
         public var port: Int

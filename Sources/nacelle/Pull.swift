@@ -48,7 +48,7 @@ struct Push: ParsableCommand {
 struct Login: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "login", abstract: "Keep a user's name and password for a registry.",
-        discussion: "The registry is asked first. They are kept where podman and Docker look: $REGISTRY_AUTH_FILE, or the first of auth.json and config.json that there is.")
+        discussion: "The registry is asked first. They are kept where podman looks, too: in $REGISTRY_AUTH_FILE, or in podman's own file if that has some for the registry, or in ~/.config/containers/auth.json.")
     @ParentCommand var parent: Nacelle
     @Option(name: [.short, .long], help: "User; asked for on a terminal.") var username: String?
     @Option(name: [.short, .long], help: "Password. Others can see it in the list of processes; better --password-stdin.") var password: String?

@@ -109,6 +109,7 @@ enum Transfers {
             var configuration = ClientConfiguration()
             configuration.credentials = CredentialFiles(environment: environment)
             configuration.proxies = try ProxySettings(environment: environment)
+            configuration.certificateDirectories = ClientConfiguration.certificateDirectories(environment: environment)
             if let path = engine.configurationPath { configuration.registries = try RegistryRules(file: path) }
             if let insecure { configuration.registries.rules.append(RegistryRule(prefix: insecure.domain, transport: .insecure)) }
             configuration.onRetry = { error, delay in

@@ -56,6 +56,8 @@ struct CredentialTests {
         #expect(CredentialFiles(environment: ["HOME": "/h", "XDG_CONFIG_HOME": "/c", "DOCKER_CONFIG": "/d"]).paths == ["/c/containers/auth.json", "/d/config.json"])
         #expect(CredentialFiles(environment: ["HOME": "/h", "REGISTRY_AUTH_FILE": "/f"]).paths == ["/f"])
         #expect(CredentialFiles(environment: [:]).paths.isEmpty)
+        #expect(ClientConfiguration.certificateDirectories(environment: ["HOME": "/h"]) == ["/h/.config/containers/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"])
+        #expect(ClientConfiguration.certificateDirectories(environment: [:]) == ClientConfiguration().certificateDirectories)
         try await withTemporaryDirectory { directory in
             try write(#"{"auths":{"a":{"auth":"Yjpj"}}}"#, directory + "/.docker/config.json")
             let files = CredentialFiles(environment: ["HOME": directory])
@@ -115,6 +117,21 @@ struct CredentialTests {
         }
     }
 
+    @Test("a helper that is ended takes its children along")
+    func helperWithChildren() async throws {
+        try await withHelper(#"sh -c 'echo $$ >"$STORE"; exec sleep 600' & sleep 600"#, #"{"credHelpers":{"example.com":"test"}}"#, .seconds(3)) { (files: CredentialFiles, directory: String) async throws in
+            #expect(await failure { try await files.credential(domain: "example.com", path: "x") }?.description.contains("has not answered") == true)
+            let child = try #require(try Int32(String(contentsOfFile: directory + "/stored", encoding: .utf8).trimmed))
+            // It is gone, or nobody has waited for it yet.
+            func isAlive() -> Bool {
+                let state = (try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8))?.split(separator: ")").last?.dropFirst().first
+                return state != nil && state != "Z" && state != "X"
+            }
+            for _ in 0..<200 where isAlive() { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(!isAlive())
+        }
+    }
+
     @Test("a helper that is not there is told of")
     func noHelper() async throws {
         let error = await failure { try await credential(#"{"credHelpers":{"example.com":"missing"}}"#, "example.com") }
@@ -141,6 +158,24 @@ struct CredentialTests {
             #expect(try await !files.remove("docker.io"))
             #expect(try await files.credential(domain: "docker.io", path: "x") == nil)
             #expect(try FileManager.default.contentsOfDirectory(atPath: (path as NSString).deletingLastPathComponent) == ["auth.json"])
+        }
+    }
+
+    @Test("what podman keeps of a registry until the next boot does not hide what is stored, and goes with it")
+    func runtimeFile() async throws {
+        try await withTemporaryDirectory { directory in
+            let runtime = directory + "/run/containers/auth.json"
+            try write(#"{"auths":{"a":{"auth":"Yjpj"},"b":{"auth":"Yjpj"}}}"#, runtime)
+            let files = CredentialFiles(environment: ["HOME": directory, "XDG_RUNTIME_DIR": directory + "/run"])
+            #expect(try await files.store(Self.alice, for: "a") == runtime)
+            #expect(try await files.credential(domain: "a", path: "") == Self.alice)
+            #expect(try await files.store(Self.alice, for: "c") == directory + "/.config/containers/auth.json")
+            // As if an older version had been there before podman.
+            try write(#"{"auths":{"a":{"auth":"Yjpj"}}}"#, directory + "/.config/containers/auth.json")
+            #expect(try await files.remove("a"))
+            #expect(try await files.credential(domain: "a", path: "") == nil)
+            #expect(try await !files.remove("a"))
+            #expect(try await files.credential(domain: "b", path: "") == .password(user: "b", password: "c"))
         }
     }
 

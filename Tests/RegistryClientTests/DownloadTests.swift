@@ -341,6 +341,44 @@ struct DownloadTests {
         #expect(result.error?.code == .wrongContent && result.sink.outcome == .abandoned)
     }
 
+    @Test("one connection serves what comes one after the other, and none stays when a download ends badly")
+    func connections() async throws {
+        let content = content
+        let (stalled, signal) = AsyncStream.makeStream(of: Void.self)
+        try await FaultServer.with({ request, _ in
+            if request.path.hasSuffix("/missing") { return .answer(404, "no") }
+            if request.method == "HEAD" { return .answer(200) }
+            let range = request.headers.first(name: "range")
+            if range == nil || range == "bytes=0-39999" { return .file(content, for: request) }
+            var reaction = Reaction.file(content, for: request)
+            reaction.stallAfter = 10
+            signal.finish()
+            return reaction
+        }) { server in
+            var configuration = testConfiguration(server.authority)
+            try await RegistryClient.withClient(configuration) { client in
+                let reference = try Reference("\(server.authority)/a")
+                for _ in 0..<3 {
+                    #expect(try await client.hasBlob(Digest(of: content), in: reference))
+                    #expect(await failure { try await client.manifest(try reference.with(tag: "missing")) }?.code == .notFound)
+                    #expect(try await client.blobBytes(descriptor(of: content), in: reference, limit: 300_000) == content)
+                }
+                #expect(server.connections.made == 1)
+            }
+            Self.inParts(&configuration)
+            let inParts = configuration
+            let task = Task {
+                try await RegistryClient.withClient(inParts) { client in try await client.blob(descriptor(of: content), in: try Reference("\(server.authority)/a"), to: RecordingSink()) }
+            }
+            for await _ in stalled {}
+            task.cancel()
+            await #expect(throws: CancellationError.self) { try await task.value }
+            // The server hears of it a little later.
+            while server.connections.open > 0 { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(server.connections.made > 1)
+        }
+    }
+
     @Test("a part that fails for good ends all")
     func failedPart() async throws {
         let content = content

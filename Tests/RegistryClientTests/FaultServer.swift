@@ -62,6 +62,8 @@ final class FaultServer: Sendable {
 
     var port: Int { state.withLock { $0.port } }
     var authority: String { "localhost:\(port)" }
+    /// How many connections were made, and how many of them are open.
+    var connections: (made: Int, open: Int) { state.withLock { ($0.connections.count, $0.connections.filter(\.isActive).count) } }
     var requests: [SeenRequest] { state.withLock { $0.seen } }
 
     private init(_ handler: @escaping Handler) { self.handler = handler }

@@ -88,6 +88,19 @@ struct RedirectTests {
         }
     }
 
+    @Test("a redirect's own body is not waited for")
+    func slowRedirect() async throws {
+        try await FaultServer.with({ request, _ in
+            guard request.path != "/there" else { return .answer(200, #"{"tags":["x"]}"#) }
+            var reaction = Reaction.answer(307, String(repeating: "x", count: 1000), [("Location", "/there")])
+            reaction.stallAfter = 10
+            return reaction
+        }) { server in
+            let tags = try await RegistryClient.withClient(testConfiguration(server.authority)) { client in try await client.tags(of: try Reference("\(server.authority)/a")) }
+            #expect(tags == ["x"])
+        }
+    }
+
     @Test("what changes something is not redirected")
     func push() async throws {
         try await FaultServer.with({ request, _ in request.method == "HEAD" ? .answer(404) : .answer(307, "", [("Location", "/x")]) }) { server in
