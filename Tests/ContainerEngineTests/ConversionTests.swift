@@ -123,10 +123,11 @@ struct ConversionTests {
         #expect(try spec { $0.oomScoreAdjustment = 7 }.process?.oomScoreAdj == 7)
     }
 
-    @Test("many volumes of an image cost no more than their number", .timeLimit(.minutes(1)))
+    /// If each were compared with each other this would not end.
+    @Test("many volumes of an image cost no more than their number")
     func manyVolumes() throws {
-        let result = try spec(image { $0.volumes = (0..<20_000).map { "/v/../w\($0)" } })
-        #expect(result.mounts.filter { $0.source?.contains("/volumes/") == true }.count == 20_000)
+        let result = try spec(image { $0.volumes = (0..<100_000).map { "/v/../w\($0)" } })
+        #expect(result.mounts.filter { $0.source?.contains("/volumes/") == true }.count == 100_000)
     }
 
     @Test("isolation: namespaces, masked paths, the filter, privileged")
