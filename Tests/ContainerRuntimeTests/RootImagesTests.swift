@@ -7,7 +7,7 @@ import Testing
 @testable import ContainerRuntime
 
 @Suite("A root of images")
-struct RootImagesTests {
+final class RootImagesTests {
     private let folder: String
 
     init() throws {
@@ -15,8 +15,9 @@ struct RootImagesTests {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
 
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
     private func write(_ text: String, as name: String = RootImages.fileName) throws { try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/" + name)) }
-    private func remove() { try? FileManager.default.removeItem(atPath: folder) }
 
     private func message(_ body: () throws(RuntimeError) -> Void) -> String? {
         do throws(RuntimeError) { try body() } catch { return error.message.replacingOccurrences(of: folder, with: "B") }
@@ -25,7 +26,6 @@ struct RootImagesTests {
 
     @Test("without the file the root is a directory; with it, the guest puts it together")
     func plan() throws {
-        defer { remove() }
         var spec = RuntimeSpec.example()
         spec.root = RootSpec(path: "rootfs", readonly: true)
         let plain = try GuestPlan(spec, bundle: folder)
@@ -61,7 +61,6 @@ struct RootImagesTests {
         (#"{"images": [1], "writable": "/w"}"#, "B/root-images.json: images[0]: "),
     ])
     func refused(_ text: String, _ complaint: String) throws {
-        defer { remove() }
         try write(text)
         let message = message { () throws(RuntimeError) in _ = try RootImages.read(bundle: folder) }
         #expect(message?.hasPrefix(complaint) == true, "\(message ?? "nothing")")
@@ -69,7 +68,6 @@ struct RootImagesTests {
 
     @Test("more images than a machine has room for are refused; a disk takes one's place")
     func tooMany() throws {
-        defer { remove() }
         func complaint(_ count: Int, _ upper: String) throws -> String? {
             try write("{\"images\": [\((0..<count).map { "\"/\($0)\"" }.joined(separator: ","))], \(upper)}")
             return message { () throws(RuntimeError) in _ = try RootImages.read(bundle: folder) }
@@ -90,7 +88,6 @@ struct RootImagesTests {
 
     @Test("what is no EROFS image is not attached")
     func images() throws {
-        defer { remove() }
         func opened(_ path: String) -> String? {
             message { () throws(RuntimeError) in _ = try RootAttachment(RootImages(images: [path], upper: .shared("/w")), memory: 256) }
         }
@@ -114,7 +111,6 @@ struct RootImagesTests {
 
     @Test("the guest is told how it finds its images and its disk")
     func layout() throws {
-        defer { remove() }
         let paths = [try image("a"), try image("b", size: 3 << 30), try image("c"), try image("d", size: 17 << 30)]
         func layout(_ upper: RootImages.Upper) throws -> RootAttachment { try RootAttachment(RootImages(images: paths, upper: upper), memory: 256) }
         let shared = try layout(.shared("/w"))
@@ -127,7 +123,6 @@ struct RootImagesTests {
 
     @Test("what is no disk is refused, and what another machine has")
     func disks() throws {
-        defer { remove() }
         let image = try image("image")
         func opened(_ path: String) -> String? {
             message { () throws(RuntimeError) in _ = try RootAttachment(RootImages(images: [image], upper: .disk(path)), memory: 256) }?.replacingOccurrences(of: "root-images.json: disk: ", with: "")
