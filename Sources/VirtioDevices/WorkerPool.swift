@@ -70,8 +70,6 @@ final class WorkerPool: Sendable {
     /// What wakes a thread: for the driver's notifications, too.
     var notification: Int32 { work.rawValue }
 
-    var isRunning: Bool { state.withLock { $0.running > 0 } }
-
     /// Starts threads. Each calls `prepare` once, which may bind it (seccomp), and serves until `stop`.
     func start(count: Int, prepare: @escaping @Sendable () -> Void) throws(SystemError) {
         for index in 0..<count {
@@ -102,8 +100,14 @@ final class WorkerPool: Sendable {
         work.signal()
     }
 
-    /// Takes the driver's queues.
-    func activate(_ context: ActivationContext) {
+    /// Takes the driver's queues. Threads that nobody has started before are started; if none can be, the driver is told that the device needs a reset.
+    func activate(_ context: ActivationContext, threads: Int) {
+        do throws(SystemError) {
+            if state.withLock({ $0.running == 0 }) { try start(count: threads) {} }
+        } catch {
+            server.log("\(server.name): \(error)")
+            return context.needsReset()
+        }
         let active = Active(queues: context.queues, interrupt: context.interrupt, needsReset: context.needsReset)
         state.withLock { state in
             state.active = active

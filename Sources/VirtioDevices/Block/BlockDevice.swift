@@ -84,16 +84,7 @@ public final class BlockDevice: VirtioDevice {
 
     public func writeConfiguration(_ bytes: [UInt8], at offset: Int) {}
 
-    public func activate(_ context: ActivationContext) {
-        do throws(SystemError) {
-            if !workers.isRunning { try startWorkers() }
-            workers.activate(context)
-        } catch {
-            server.log("\(server.name): \(error)")
-            context.needsReset()
-        }
-    }
-
+    public func activate(_ context: ActivationContext) { workers.activate(context, threads: workerCount) }
     public func process(queue: Int) { workers.wake() }
     /// A request wakes a worker at once, without a detour by the machine's thread.
     public var notification: Int32? { workers.notification }

@@ -57,16 +57,7 @@ public final class FileSystemDevice: VirtioDevice {
     public var queueSizes: [UInt16] { Self.queueSizes }
     public func writeConfiguration(_ bytes: [UInt8], at offset: Int) {}
 
-    public func activate(_ context: ActivationContext) {
-        do throws(SystemError) {
-            if !workers.isRunning { try startWorkers() }
-            workers.activate(context)
-        } catch {
-            server.log("virtio-fs: \(error)")
-            context.needsReset()
-        }
-    }
-
+    public func activate(_ context: ActivationContext) { workers.activate(context, threads: Self.workerCount) }
     public func process(queue: Int) { workers.wake() }
     /// A request wakes a worker at once, without a detour by the machine's thread.
     public var notification: Int32? { workers.notification }
