@@ -122,18 +122,15 @@ public final class Benchmark {
     /// Creates and starts a container.
     /// - Returns: the process that stands for it.
     private func begin(_ lane: Lane, bundle: String, id: String, output: SharedDescriptor?) throws(EngineError) -> Int32 {
-        let errors = try doing("bench") { () throws(SystemError) in try MemoryFile.make("errors", []) }
-        try step(lane, ["create", "--bundle", bundle, "--pid-file", bundle + "/pid", id], output, errors)
-        try step(lane, ["start", id], nil, errors)
+        try step(lane, ["create", "--bundle", bundle, "--pid-file", bundle + "/pid", id], output)
+        try step(lane, ["start", id], nil)
         return try doing("bench") { () throws(SystemError) in Int32(String(decoding: try readFile(bundle + "/pid", limit: 64), as: UTF8.self).filter { !$0.isWhitespace }) ?? 0 }
     }
 
     /// One command of the runtime.
-    private func step(_ lane: Lane, _ arguments: [String], _ output: SharedDescriptor?, _ errors: SharedDescriptor) throws(EngineError) {
-        let status = try doing("cannot run \(lane.runtime.path)") { () throws(SystemError) in try lane.runtime.wait(lane.runtime.start(arguments, descriptors: [nil, output, errors])) }
-        if status == .exited(0) { return }
-        let text = try doing("bench") { () throws(SystemError) in try errors.with { (file) throws(SystemError) in try file.bytes(at: 0, count: Int(min(file.size(), 65536))) } }
-        throw OCIRuntime.failure(String(decoding: text, as: UTF8.self), path: lane.runtime.path)
+    private func step(_ lane: Lane, _ arguments: [String], _ output: SharedDescriptor?) throws(EngineError) {
+        let (status, errors) = try doing("cannot run \(lane.runtime.path)") { () throws(SystemError) in try lane.runtime.run(arguments, output: output) }
+        if status != .exited(0) { throw OCIRuntime.failure(errors, path: lane.runtime.path) }
     }
 
     /// A round: a container's whole life, then a further program in the one that does nothing.
@@ -142,9 +139,8 @@ public final class Benchmark {
         let first = try live(lane)
         try lane.runtime.delete(lane.id)
         let end = monotonicNanoseconds()
-        let errors = try doing("bench") { () throws(SystemError) in try MemoryFile.make("errors", []) }
         let before = monotonicNanoseconds()
-        try step(lane, ["exec", lane.idleID] + programs.once, nil, errors)
+        try step(lane, ["exec", lane.idleID] + programs.once, nil)
         let after = monotonicNanoseconds()
         // Who became an orphan and has ended.
         while (try? waitForProcess(-1, noHang: true)) != nil {}
@@ -191,10 +187,7 @@ public final class Benchmark {
         guard let names = try? OwnedDescriptor(opening: "/proc", flags: O_RDONLY | O_DIRECTORY).entryNames() else { return [] }
         var children: [Int32: [Int32]] = [:]
         for pid in names.compactMap({ Int32(String(decoding: $0.bytes, as: UTF8.self)) }) {
-            // pid (name) state parent …, and a name may have anything in it.
-            guard let text = try? readFile("/proc/\(pid)/stat", limit: 4096), let end = text.lastIndex(of: UInt8(ascii: ")")) else { continue }
-            let fields = text[(end + 1)...].split(separator: UInt8(ascii: " "))
-            if fields.count > 1, let parent = Int32(String(decoding: fields[1], as: UTF8.self)) { children[parent, default: []].append(pid) }
+            if let fields = processFields(pid), fields.count > 1, let parent = Int32(String(decoding: fields[1], as: UTF8.self)) { children[parent, default: []].append(pid) }
         }
         var (found, next): (Set<Int32>, [Int32]) = ([], [getpid()])
         while let pid = next.popLast() { for child in children[pid] ?? [] where found.insert(child).inserted { next.append(child) } }

@@ -31,7 +31,7 @@ extension Engine {
         return object([
             ("Hostname", .string(spec.hostname ?? "")), ("User", .string("\(process.user.uid):\(process.user.gid)")), ("Env", strings(process.env)), ("Cmd", strings(record.command)),
             ("WorkingDir", .string(process.cwd)), ("Tty", .bool(record.terminal)), ("OpenStdin", .bool(record.interactive)),
-            ("Labels", object(record.labels.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })), ("StopSignal", .string(SignalName.name(record.stopSignal))),
+            ("Labels", object(record.labels)), ("StopSignal", .string(SignalName.name(record.stopSignal))),
             ("StopTimeout", .integer(Int64(record.stopTimeout))),
         ])
     }
@@ -70,6 +70,8 @@ extension Engine {
         for (name, value) in members { object[name] = value }
         return .object(object)
     }
+    /// Labels, by name.
+    static func object(_ texts: [String: String]) -> JSONValue { object(texts.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }) }
 
     private static func strings(_ texts: [String]) -> JSONValue { .array(texts.map { .string($0) }) }
     private static func time(_ nanoseconds: Int64) -> JSONValue { .string(nanoseconds == 0 ? "0001-01-01T00:00:00Z" : Timestamp.text(nanoseconds: nanoseconds)) }

@@ -3,9 +3,10 @@ internal import ImageStore
 
 /// Where containers in machines keep what they write.
 extension Engine {
-    /// What `--storage-opt` cannot mean, said before anything is made.
-    func check(_ storage: StorageRequest, _ options: ContainerOptions, _ source: RootSource) throws(EngineError) {
-        guard try storage.place().upper != .shared else { return }
+    /// What `--storage-opt` means for a container. What it cannot mean is said before anything is made.
+    func place(_ options: ContainerOptions, _ source: RootSource) throws(EngineError) -> (upper: UpperPlace, size: Int64) {
+        let place = try options.storage.place()
+        if place.upper == .shared { return place }
         func refuse(_ why: String) -> EngineError { EngineError("--storage-opt: \(why)") }
         switch isolation(of: options.runtime ?? standardRuntime, asked: options.isolation) {
         case "microvm"?: break
@@ -17,6 +18,7 @@ extension Engine {
         guard driver == .erofs else {
             throw refuse("layers must be EROFS images, and the store's driver is \(driver.rawValue): set engine.storage_driver = \"erofs\" in the configuration file (/etc/nacelle/config.toml)")
         }
+        return place
     }
 
     /// What a container's machine puts its root together of; nil where its root is a directory of the host.
@@ -24,11 +26,11 @@ extension Engine {
         guard hasMachine(record) else { return nil }
         let found = try roots(of: record).images(record)
         if record.upper == .shared { return found }
-        let limit = RootImages.maximumCount - (record.upper == .disk ? 1 : 0)
-        guard var images = found, images.images.count <= limit else {
-            throw EngineError("container \(record.name): its image has more than \(limit) layers, or none, so that a machine cannot have them beside upper=\(record.upper.rawValue): leave --storage-opt out")
+        let upper: RootImages.Upper = record.upper == .disk ? .disk(folder.diskPath) : .tmpfs(record.upperSize)
+        guard var images = found, images.images.count <= upper.maximumCount else {
+            throw EngineError("container \(record.name): its image has more than \(upper.maximumCount) layers, or none, so that a machine cannot have them beside upper=\(record.upper.rawValue): leave --storage-opt out")
         }
-        images.upper = record.upper == .disk ? .disk(folder.diskPath) : .tmpfs(record.upperSize)
+        images.upper = upper
         return images
     }
 

@@ -51,8 +51,7 @@ public struct Engine: Sendable {
     /// Makes a container, which does not run yet.
     public func create(_ source: RootSource, _ options: ContainerOptions, roots: any RootFilesystems) throws(EngineError) -> ContainerFolder {
         try check(options)
-        try check(options.storage, options, source)
-        let (upper, upperSize) = try options.storage.place()
+        let (upper, upperSize) = try place(options, source)
         let runtime = try OCIRuntime(options.runtime ?? standardRuntime, folders: store.folders, isolation: options.isolation, surroundings)
         let stopSignal: Int32
         if let asked = options.stopSignal { stopSignal = asked } else { stopSignal = try imageStopSignal(source.settings) }

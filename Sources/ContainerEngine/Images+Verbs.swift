@@ -22,13 +22,18 @@ extension Images {
                 rows.append((repository, Engine.object([
                     ("Repository", .string(repository)), ("Tag", .string(reference?.tag ?? "<none>")), ("ID", .string(shortened ? String(id.hex.prefix(12)) : "\(id)")),
                     ("Digest", .string("\(named.descriptor.digest)")), ("CreatedAt", .string(stored?.configuration.created ?? "")),
-                    ("CreatedSince", .string(created.map { HumanText.duration(seconds: max(0, realtimeNanoseconds() - $0) / 1_000_000_000) + " ago" } ?? "")),
+                    ("CreatedSince", Self.since(created)),
                     ("Size", .string(size.map { HumanText.bytes(UInt64($0)) } ?? "")),
-                    ("Labels", Engine.object((stored?.configuration.config.labels ?? [:]).sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })),
+                    ("Labels", Engine.object(stored?.configuration.config.labels ?? [:])),
                 ])))
             }
             return rows.sorted { $0.0 < $1.0 }.map(\.1)
         }
+    }
+
+    /// How long ago it was, in words; empty when nobody knows.
+    private static func since(_ created: Int64?) -> JSONValue {
+        .string(created.map { HumanText.duration(seconds: max(0, realtimeNanoseconds() - $0) / 1_000_000_000) + " ago" } ?? "")
     }
 
     /// The ids of all images, each once.
@@ -47,7 +52,7 @@ extension Images {
             let text = entry.createdBy ?? ""
             rows.append(Engine.object([
                 ("ID", .string(index == configuration.history.count - 1 ? shortened ? String(found.stored.id.hex.prefix(12)) : "\(found.stored.id)" : "<missing>")), ("CreatedAt", .string(entry.created ?? "")),
-                ("CreatedSince", .string(created.map { HumanText.duration(seconds: max(0, realtimeNanoseconds() - $0) / 1_000_000_000) + " ago" } ?? "")),
+                ("CreatedSince", Self.since(created)),
                 ("CreatedBy", .string(shortened && text.count > 45 ? text.prefix(44) + "…" : text)), ("Size", .string(HumanText.bytes(UInt64(max(0, size))))), ("Comment", .string(entry.comment ?? "")),
             ]))
         }

@@ -73,7 +73,12 @@ public struct Images: Sendable {
     /// How new containers get their files.
     func driverName() throws(EngineError) -> String {
         if let driver = configuration.driver { return driver.rawValue }
-        return try with { (store) throws(StoreError) in try store.drivers().first { $0.support == .works && DriverKind.preferred.contains($0.kind) }?.kind.rawValue ?? "" }
+        return try with { (store) throws(StoreError) in
+            do throws(StoreError) { return try store.driverKind().rawValue } catch {
+                if case .unsupported = error { return "" }
+                throw error
+            }
+        }
     }
 
     /// Does something with the store.

@@ -45,10 +45,16 @@ public struct OCIRuntime: Sendable {
     public func run(_ arguments: [String], log: String? = nil) throws(EngineError) -> Outcome {
         do throws(SystemError) {
             let output = try MemoryFile.make("output", [])
-            let errors = try MemoryFile.make("errors", [])
-            let status = try wait(start(arguments, descriptors: [nil, output, errors], log: log))
-            return Outcome(status: status, output: try Self.contents(output), errors: String(decoding: try Self.contents(errors), as: UTF8.self))
+            let (status, errors) = try run(arguments, output: output, log: log)
+            return Outcome(status: status, output: try Self.contents(output), errors: errors)
         } catch { throw EngineError("cannot run \(path)", error) }
+    }
+
+    /// Runs a verb with a standard output, or none, and waits for it.
+    func run(_ arguments: [String], output: SharedDescriptor?, log: String? = nil) throws(SystemError) -> (status: ExitStatus, errors: String) {
+        let errors = try MemoryFile.make("errors", [])
+        let status = try wait(start(arguments, descriptors: [nil, output, errors], log: log))
+        return (status, String(decoding: try Self.contents(errors), as: UTF8.self))
     }
 
     private static func contents(_ file: SharedDescriptor) throws(SystemError) -> [UInt8] {

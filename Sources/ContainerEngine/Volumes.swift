@@ -107,7 +107,7 @@ public struct Volumes: Sendable {
     public func inspection(_ record: VolumeRecord) -> JSONValue {
         Engine.object([
             ("Name", .string(record.name)), ("Driver", .string("local")), ("Scope", .string("local")), ("Mountpoint", .string(data(record.name))),
-            ("CreatedAt", .string(Timestamp.text(nanoseconds: record.created))), ("Labels", Engine.object(record.labels.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })),
+            ("CreatedAt", .string(Timestamp.text(nanoseconds: record.created))), ("Labels", Engine.object(record.labels)),
         ])
     }
 

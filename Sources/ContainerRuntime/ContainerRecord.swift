@@ -107,11 +107,7 @@ extension ContainerRecord {
 enum ProcessIdentity {
     /// The start time of a process in clock ticks since boot; nil when there is none, or it has ended and waits to be reaped.
     static func startTime(of pid: Int32) -> UInt64? {
-        guard let text = try? readFile("/proc/\(pid)/stat", limit: 4096) else { return nil }
-        // The second field, the name in parentheses, may hold anything; fields count from the last parenthesis.
-        guard let end = text.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-        let fields = text[(end + 1)...].split(separator: UInt8(ascii: " "))
-        guard fields.count > 19, fields[0] != [UInt8(ascii: "Z")][...], fields[0] != [UInt8(ascii: "X")][...] else { return nil }
+        guard let fields = processFields(pid), fields.count > 19, fields[0] != [UInt8(ascii: "Z")][...], fields[0] != [UInt8(ascii: "X")][...] else { return nil }
         return UInt64(String(decoding: fields[19], as: UTF8.self))
     }
 }

@@ -15,6 +15,11 @@ public struct RootImages: Equatable, Sendable {
         case disk(String)
         /// The guest's memory, at most so many bytes; 0 is half of it.
         case tmpfs(Int64)
+
+        /// How many images a machine has room for beside it.
+        public var maximumCount: Int {
+            if case .disk = self { RootImages.maximumCount - 1 } else { RootImages.maximumCount }
+        }
     }
 
     public static let fileName = "root-images.json"
@@ -74,7 +79,7 @@ public struct RootImages: Equatable, Sendable {
             guard size >= 0 else { throw JSONShapeError(path: field, problem: "\(size) is no size in bytes") }
             upper = .tmpfs(size)
         }
-        let limit = field == "disk" ? RootImages.maximumCount - 1 : RootImages.maximumCount
+        let limit = upper.maximumCount
         guard (1...limit).contains(images.count) else {
             throw JSONShapeError(path: "images", problem: "has \(images.count) entries: a machine takes 1 to \(limit)\(field == "disk" ? " beside a disk" : "")")
         }

@@ -66,3 +66,10 @@ public func exitProcess(as status: ExitStatus) -> Never {
         exit(128 + signal)
     }
 }
+
+/// The fields of /proc/PID/stat (proc(5)) from the third on: state, parent's pid, and so forth; nil when there is no such process.
+public func processFields(_ pid: Int32) -> [ArraySlice<UInt8>]? {
+    // The second field, the name in parentheses, may hold anything; fields count from the last parenthesis.
+    guard let text = try? readFile("/proc/\(pid)/stat", limit: 4096), let end = text.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+    return text[(end + 1)...].split(separator: UInt8(ascii: " "))
+}

@@ -60,16 +60,8 @@ private final class Workshop {
 
     @discardableResult
     func shell(_ script: String) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/bash")
-        process.arguments = ["-euo", "pipefail", "-c", script]
-        process.currentDirectoryURL = URL(fileURLWithPath: folder)
-        let pipe = Pipe()
-        (process.standardInput, process.standardOutput, process.standardError) = (FileHandle.nullDevice, pipe, pipe)
-        try process.run()
-        let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "\(script): \(output)")
+        let (output, status) = try bash(["-euo", "pipefail", "-c", script], in: folder)
+        try #require(status == 0, "\(script): \(output)")
         return output.hasSuffix("\n") ? String(output.dropLast()) : output
     }
 

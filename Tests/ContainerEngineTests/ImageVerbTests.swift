@@ -13,16 +13,7 @@ private final class Place {
 
     /// With standard error, and after it the status.
     func shell(_ script: String) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/bash")
-        process.arguments = ["-c", "n() { \(stage)/nacelle --root data \"$@\"; }; { \(script)\n}; echo \"=$?\""]
-        process.currentDirectoryURL = URL(fileURLWithPath: folder)
-        let pipe = Pipe()
-        (process.standardInput, process.standardOutput, process.standardError) = (FileHandle.nullDevice, pipe, pipe)
-        try process.run()
-        let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return output
+        try bash(["-c", "n() { \(stage)/nacelle --root data \"$@\"; }; { \(script)\n}; echo \"=$?\""], in: folder).output
     }
 }
 
